@@ -1,0 +1,30 @@
+//! L1: bytes and headers. One-pass parse, in-place rewrite, incremental checksums, builders. No state.
+//!
+//! Addresses and ports of the fast path stay in wire order: they are loaded as native integers from the bytes as
+//! they lie, compared, hashed and stored back, and never need to be turned.
+
+mod checksum;
+mod family;
+mod flow;
+mod steering;
+mod toeplitz;
+
+pub use checksum::{Difference, fold, sum, verify_ipv4_header};
+pub use family::{Family, HashKey, Ports, Tuple, V4, V6};
+pub use flow::{Exception, Flow};
+pub use steering::{Hashed, ReplySteering, Rss, Steering, agreed_hash};
+pub use toeplitz::{MICROSOFT_KEY, Toeplitz};
+
+/// EtherType of IPv4.
+pub const ETHER_IPV4: u16 = 0x0800;
+/// EtherType of ARP.
+pub const ETHER_ARP: u16 = 0x0806;
+/// EtherType of an 802.1Q tag.
+pub const ETHER_VLAN: u16 = 0x8100;
+/// EtherType of IPv6.
+pub const ETHER_IPV6: u16 = 0x86dd;
+
+/// IP protocol number of ICMP.
+pub const IP_ICMP: u8 = 1;
+/// IP protocol number of ICMPv6.
+pub const IP_ICMPV6: u8 = 58;

@@ -1,0 +1,107 @@
+//! L3: what a packet port is, to those who move packets. `dpdk` implements it over real devices, `memory` for
+//! tests and the simulator.
+
+pub mod memory;
+
+use crate::{
+    packet::Steering,
+    types::{Instant, Mac, PortId},
+};
+use arrayvec::ArrayVec;
+
+/// Packets a queue gives or takes at once. 32: descriptors of one burst stay in the first-level cache together
+/// with the headers and table lines they lead to.
+pub const BURST: usize = 32;
+
+/// Up to [`BURST`] packets, owned.
+pub type Burst<P> = ArrayVec<P, BURST>;
+
+/// What a NIC found out about a received packet's checksums.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Checksum {
+    /// Not looked at: software decides.
+    #[default]
+    Unknown,
+    /// Right.
+    Good,
+    /// Wrong.
+    Bad,
+    /// The payload is known to be intact but the field is not filled in (a packet from a guest on the same host).
+    Partial,
+}
+
+/// A packet buffer. It belongs to whoever holds it and goes back to its pool when dropped.
+pub trait Packet: Send + 'static {
+    /// The frame from its Ethernet header on; of a packet in several segments, the first segment.
+    fn data(&self) -> &[u8];
+
+    /// The same, to rewrite.
+    fn data_mut(&mut self) -> &mut [u8];
+
+    /// The frame's length in all segments.
+    fn length(&self) -> usize;
+
+    /// Makes the frame `length` bytes long, cutting its tail or adding bytes of any content.
+    /// False, and nothing changed, when the buffer is too small or in several segments.
+    #[must_use]
+    fn resize(&mut self, length: usize) -> bool;
+
+    /// Moves the start of the frame: `delta` bytes forward cuts its head, backward adds bytes of any content.
+    /// False, and nothing changed, without that much head or headroom.
+    #[must_use]
+    fn move_start(&mut self, delta: isize) -> bool;
+
+    /// When the NIC received it, if it says so, on the process's clock.
+    fn received_at(&self) -> Option<Instant>;
+
+    /// What the NIC says of the IPv4 header checksum.
+    fn ip_checksum(&self) -> Checksum;
+
+    /// What the NIC says of the TCP, UDP or SCTP checksum.
+    fn l4_checksum(&self) -> Checksum;
+
+    /// Asks for the packet's first cache line.
+    fn prefetch(&self);
+}
+
+/// One receive queue and one transmit queue of a port, used by one thread.
+pub trait Port: Send {
+    /// Its packets.
+    type Packet: Packet;
+
+    /// Appends what has arrived, up to the room in `burst`; returns how many.
+    fn receive(&mut self, burst: &mut Burst<Self::Packet>) -> usize;
+
+    /// Sends from the front of `burst` and removes what was sent; returns how many. What stays did not fit.
+    fn transmit(&mut self, burst: &mut Burst<Self::Packet>) -> usize;
+
+    /// An empty packet from the port's pool; `None` when the pool is empty.
+    fn allocate(&mut self) -> Option<Self::Packet>;
+}
+
+/// What does not change about a port while it runs.
+#[derive(Clone, Debug)]
+pub struct PortFacts {
+    /// Its place in the configuration.
+    pub id: PortId,
+    /// Its name in the configuration.
+    pub name: String,
+    /// Its own address.
+    pub mac: Mac,
+    /// Largest IP packet it sends, in bytes.
+    pub mtu: u16,
+    /// The 802.1Q tag of all its frames; 0 for untagged.
+    pub vlan: u16,
+    /// How received packets find their worker.
+    pub steering: Steering,
+    /// The NIC checks IPv4 header checksums, so software need not.
+    pub checks_ip: bool,
+}
+
+impl PortFacts {
+    /// Bytes before the IP header in this port's frames.
+    #[inline]
+    pub const fn l2_length(&self) -> usize {
+        if self.vlan == 0 { 14 } else { 18 }
+    }
+}
