@@ -15,5 +15,7 @@
 //! | 8 | `cli` `bench` |
 
 pub mod packet;
+pub mod plane;
 pub mod port;
+pub mod session;
 pub mod types;

@@ -1,0 +1,16 @@
+//! L3: the boundary between threads. Everything that crosses from one to another crosses here, and each shared
+//! thing has exactly one writer.
+
+mod counters;
+mod fib;
+mod memory;
+mod next_hops;
+mod ownership;
+mod published;
+
+pub use counters::{BackendCounters, Counter, Counters, Tally};
+pub use fib::{Fib, Hop, Route};
+pub use memory::Mapped;
+pub use next_hops::{NextHop, NextHops};
+pub use ownership::{HaState, Ownership};
+pub use published::{Publisher, Reader};

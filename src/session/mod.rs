@@ -1,0 +1,14 @@
+//! L2: sessions. One worker owns each, in a table of fixed size; nothing here is shared, and nothing is
+//! allocated after construction.
+
+mod entry;
+mod fragments;
+mod local_ports;
+mod table;
+mod track;
+
+pub use entry::{Direction, Session, State};
+pub use fragments::{FragmentKey, Fragments, Heading};
+pub use local_ports::{Exhausted, LocalAddresses, LocalPorts, Wanted};
+pub use table::{Bucket, Full, Reference, Storage, Table};
+pub use track::{Timeouts, opens, track};

@@ -1,0 +1,393 @@
+//! The session table: one worker's sessions, each found from both of its directions with one look-up.
+//!
+//! ```text
+//! bucket, one cache line:  8 tags of 16 bits | 8 references of 32 bits | entries that spilled from here
+//! reference:               session number, and in the lowest bit the direction of the tuple that leads there
+//! ```
+//!
+//! A tuple's entry lies in its home bucket, or, if that was full, in its second. Tags are compared eight at a
+//! time; the session itself holds the full key, which is always compared. The table never grows and never
+//! rehashes. A local port is taken exactly when the tuple of its replies is in here.
+
+use super::entry::{Direction, Session};
+use crate::{
+    packet::{Family, HashKey, Tuple},
+    types::Protocol,
+};
+use prefetch_index::prefetch_index;
+use wide::u16x8;
+
+/// Entries of a bucket.
+const WAYS: usize = 8;
+
+/// Buckets are made for this share of entries in use, in eighths: low enough that few entries spill.
+const LOAD_EIGHTHS: usize = 5;
+
+/// A bucket. All zero is empty.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C, align(64))]
+pub struct Bucket {
+    /// 0: free.
+    tags: [u16; WAYS],
+    references: [u32; WAYS],
+    /// Entries whose home is here but which lie in their second bucket.
+    spilled: u32,
+    reserved: [u32; 3],
+}
+
+const _: () = assert!(size_of::<Bucket>() == 64, "a bucket is one cache line");
+
+impl Bucket {
+    #[inline]
+    fn mask(&self, tag: u16) -> u32 {
+        u16x8::new(self.tags).simd_eq(u16x8::splat(tag)).to_bitmask()
+    }
+
+    fn free_way(&self) -> Option<usize> {
+        match self.mask(0) {
+            0 => None,
+            mask => Some(mask.trailing_zeros() as usize),
+        }
+    }
+
+    fn put(&mut self, way: usize, tag: u16, reference: Reference) {
+        self.tags[way] = tag;
+        self.references[way] = reference.0;
+    }
+
+    fn way_of(&self, tag: u16, reference: Reference) -> Option<usize> {
+        ways(self.mask(tag)).find(|&way| self.references[way] == reference.0)
+    }
+}
+
+fn ways(mut mask: u32) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        (mask != 0).then(|| {
+            let way = mask.trailing_zeros() as usize;
+            mask &= mask - 1;
+            way
+        })
+    })
+}
+
+/// A session's number and the direction of the tuple that led to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reference(u32);
+
+impl Reference {
+    /// Leads nowhere.
+    pub const NONE: Self = Self(u32::MAX);
+
+    #[inline]
+    const fn new(number: u32, direction: Direction) -> Self {
+        Self(number << 1 | direction as u32)
+    }
+
+    #[inline]
+    const fn number(self) -> usize {
+        (self.0 >> 1) as usize
+    }
+
+    /// The direction of the tuple that was looked up.
+    #[inline]
+    pub const fn direction(self) -> Direction {
+        if self.0 & 1 == 0 { Direction::Inbound } else { Direction::Outbound }
+    }
+}
+
+/// Why a session cannot be inserted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full;
+
+/// The memory of a table; made once, never given back.
+#[derive(Debug)]
+pub struct Storage<F: Family> {
+    /// All zero.
+    pub buckets: &'static mut [Bucket],
+    /// All zero.
+    pub sessions: &'static mut [Session<F>],
+}
+
+impl<F: Family> Storage<F> {
+    /// How many buckets a table for so many sessions needs.
+    pub const fn buckets_for(sessions: usize) -> usize {
+        (2 * sessions).div_ceil(LOAD_EIGHTHS) + 2
+    }
+
+    /// From the heap; for tests and small tables.
+    pub fn heap(sessions: usize) -> Self {
+        Self {
+            buckets: Vec::leak(vec![Bucket::default(); Self::buckets_for(sessions)]),
+            sessions: Vec::leak(vec![Session::free(); sessions]),
+        }
+    }
+}
+
+/// One worker's sessions of one address family.
+#[derive(Debug)]
+pub struct Table<F: Family> {
+    buckets: &'static mut [Bucket],
+    sessions: &'static mut [Session<F>],
+    /// Numbers that were in use and are free again.
+    recycled: Vec<u32>,
+    /// Numbers from here on were never used.
+    fresh: u32,
+    key: HashKey,
+    /// Where ageing goes on.
+    cursor: usize,
+}
+
+/// The places a hash leads to.
+#[derive(Clone, Copy)]
+struct Places {
+    home: usize,
+    second: usize,
+    tag: u16,
+}
+
+impl<F: Family> Table<F> {
+    /// An empty table in `storage`; at most 2³⁰ sessions are used.
+    pub fn new(storage: Storage<F>, key: HashKey) -> Self {
+        let capacity = storage.sessions.len().min(1 << 30);
+        let sessions = &mut storage.sessions[..capacity];
+        Self {
+            buckets: storage.buckets,
+            sessions,
+            recycled: Vec::with_capacity(capacity),
+            fresh: 0,
+            key,
+            cursor: 0,
+        }
+    }
+
+    /// Sessions it can hold.
+    pub fn capacity(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Sessions it holds.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.fresh as usize - self.recycled.len()
+    }
+
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The hash every look-up of `tuple` starts from.
+    #[inline]
+    pub fn hash(&self, tuple: &Tuple<F>, protocol: Protocol) -> u64 {
+        tuple.hash(protocol.number(), &self.key)
+    }
+
+    #[inline]
+    fn home(&self, hash: u64) -> usize {
+        ((hash & 0xffff_ffff) * self.buckets.len() as u64 >> 32) as usize
+    }
+
+    #[inline]
+    fn places(&self, hash: u64) -> Places {
+        let second = ((hash >> 32) * self.buckets.len() as u64 >> 32) as usize;
+        Places { home: self.home(hash), second, tag: Self::tag(hash) }
+    }
+
+    /// Bits that the choice of bucket has not used up; never 0.
+    #[inline]
+    const fn tag(hash: u64) -> u16 {
+        ((hash.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48) as u16) | 1
+    }
+
+    /// Step 1 of a batched look-up: asks for the bucket.
+    #[inline]
+    pub fn prefetch(&self, hash: u64) {
+        prefetch_index(&*self.buckets, self.home(hash));
+    }
+
+    /// Step 2: the session the home bucket points to, or [`Reference::NONE`]; asks for its cache lines.
+    #[inline]
+    pub fn candidate(&self, hash: u64) -> Reference {
+        let bucket = &self.buckets[self.home(hash)];
+        let mask = bucket.mask(Self::tag(hash));
+        if mask == 0 {
+            return Reference::NONE;
+        }
+        let reference = Reference(bucket.references[mask.trailing_zeros() as usize % WAYS]);
+        prefetch_index(&*self.sessions, reference.number());
+        reference
+    }
+
+    /// Step 3: the candidate's session, if the full key matches.
+    #[inline]
+    pub fn confirm(
+        &mut self,
+        reference: Reference,
+        tuple: &Tuple<F>,
+        protocol: Protocol,
+    ) -> Option<&mut Session<F>> {
+        let session = self.sessions.get_mut(reference.number())?;
+        (session.arriving(reference.direction()) == *tuple && session.protocol() == protocol.number())
+            .then_some(session)
+    }
+
+    /// The whole look-up of one tuple.
+    pub fn find(&self, hash: u64, tuple: &Tuple<F>, protocol: Protocol) -> Option<Reference> {
+        let places = self.places(hash);
+        let home = &self.buckets[places.home];
+        let in_bucket = |bucket: &Bucket| {
+            ways(bucket.mask(places.tag)).map(|way| Reference(bucket.references[way])).find(|reference| {
+                let session = &self.sessions[reference.number()];
+                session.arriving(reference.direction()) == *tuple && session.protocol() == protocol.number()
+            })
+        };
+        in_bucket(home)
+            .or_else(|| (home.spilled > 0).then(|| in_bucket(&self.buckets[places.second])).flatten())
+    }
+
+    /// The session of a reference that [`Self::find`] gave.
+    #[inline]
+    pub fn get(&self, reference: Reference) -> Option<&Session<F>> {
+        self.sessions.get(reference.number()).filter(|session| !session.is_free())
+    }
+
+    /// The same, to change.
+    #[inline]
+    pub fn get_mut(&mut self, reference: Reference) -> Option<&mut Session<F>> {
+        self.sessions.get_mut(reference.number()).filter(|session| !session.is_free())
+    }
+
+    /// Inserts a session whose tuples are both absent; the caller has looked. Returns its inbound reference.
+    pub fn insert(&mut self, session: Session<F>) -> Result<Reference, Full> {
+        let number = match self.recycled.pop() {
+            Some(number) => number,
+            None if (self.fresh as usize) < self.sessions.len() => {
+                self.fresh += 1;
+                self.fresh - 1
+            }
+            None => return Err(Full),
+        };
+        let references =
+            [Direction::Inbound, Direction::Outbound].map(|direction| Reference::new(number, direction));
+        self.sessions[number as usize] = session;
+        let hashes = references.map(|reference| self.hash_of(reference));
+        if !self.place(hashes[0], references[0]) {
+            return self.give_back(number);
+        }
+        if !self.place(hashes[1], references[1]) {
+            self.displace(hashes[0], references[0]);
+            return self.give_back(number);
+        }
+        Ok(references[0])
+    }
+
+    fn give_back(&mut self, number: u32) -> Result<Reference, Full> {
+        self.sessions[number as usize] = Session::free();
+        self.recycled.push(number);
+        Err(Full)
+    }
+
+    /// Removes the session; both of its tuples become absent.
+    pub fn remove(&mut self, reference: Reference) {
+        let number = reference.number();
+        if self.sessions.get(number).is_none_or(Session::is_free) {
+            return;
+        }
+        for direction in [Direction::Inbound, Direction::Outbound] {
+            let reference = Reference::new(number as u32, direction);
+            self.displace(self.hash_of(reference), reference);
+        }
+        self.sessions[number] = Session::free();
+        self.recycled.push(number as u32);
+    }
+
+    fn hash_of(&self, reference: Reference) -> u64 {
+        let session = &self.sessions[reference.number()];
+        session.arriving(reference.direction()).hash(session.protocol(), &self.key)
+    }
+
+    fn place(&mut self, hash: u64, reference: Reference) -> bool {
+        let Places { home, second, tag } = self.places(hash);
+        if let Some(way) = self.buckets[home].free_way() {
+            self.buckets[home].put(way, tag, reference);
+            return true;
+        }
+        if let Some(way) = self.buckets[second].free_way() {
+            self.buckets[second].put(way, tag, reference);
+            self.buckets[home].spilled += 1;
+            return true;
+        }
+        if let Some(way) = self.make_room(home) {
+            self.buckets[home].put(way, tag, reference);
+            return true;
+        }
+        false
+    }
+
+    /// Moves one entry of a full bucket to the other bucket it may lie in; returns the way that became free.
+    fn make_room(&mut self, full: usize) -> Option<usize> {
+        for way in 0..WAYS {
+            let reference = Reference(self.buckets[full].references[way]);
+            let Places { home, second, tag } = self.places(self.hash_of(reference));
+            let (other, spills) = if home == full { (second, 1) } else { (home, u32::MAX) };
+            if other == full {
+                continue;
+            }
+            if let Some(free) = self.buckets[other].free_way() {
+                self.buckets[other].put(free, tag, reference);
+                self.buckets[full].tags[way] = 0;
+                self.buckets[home].spilled = self.buckets[home].spilled.wrapping_add(spills);
+                return Some(way);
+            }
+        }
+        None
+    }
+
+    fn displace(&mut self, hash: u64, reference: Reference) {
+        let Places { home, second, tag } = self.places(hash);
+        if let Some(way) = self.buckets[home].way_of(tag, reference) {
+            self.buckets[home].tags[way] = 0;
+        } else if let Some(way) = self.buckets[second].way_of(tag, reference) {
+            self.buckets[second].tags[way] = 0;
+            self.buckets[home].spilled -= 1;
+        }
+    }
+
+    /// Looks at the next `budget` entries and removes the sessions that `over` says are; `ended` sees each
+    /// before it goes. One call is bounded work; calls go round the table for ever.
+    pub fn age(
+        &mut self,
+        budget: usize,
+        over: impl Fn(&Session<F>) -> bool,
+        mut ended: impl FnMut(&Session<F>),
+    ) {
+        let used = self.fresh as usize;
+        for _ in 0..budget.min(used) {
+            if self.cursor >= used {
+                self.cursor = 0;
+            }
+            let session = &self.sessions[self.cursor];
+            if !session.is_free() && over(session) {
+                ended(session);
+                self.remove(Reference::new(self.cursor as u32, Direction::Inbound));
+            }
+            self.cursor += 1;
+        }
+    }
+
+    /// Sessions from number `from` on, with the number to go on from; for dumps in bounded pieces.
+    pub fn scan(&self, from: usize, budget: usize) -> (impl Iterator<Item = &Session<F>>, Option<usize>) {
+        let used = self.fresh as usize;
+        let end = from.saturating_add(budget).min(used);
+        let sessions = self.sessions[from.min(end)..end].iter().filter(|session| !session.is_free());
+        (sessions, (end < used).then_some(end))
+    }
+
+    /// Numbers that were ever used: how many entries one round of ageing looks at.
+    pub fn used(&self) -> usize {
+        self.fresh as usize
+    }
+}
+
+#[cfg(test)]
+mod tests;
