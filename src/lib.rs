@@ -14,6 +14,7 @@
 //! | 7 | `manage` `simulator` |
 //! | 8 | `cli` `bench` |
 
+pub mod config;
 pub mod packet;
 pub mod plane;
 pub mod port;
