@@ -18,5 +18,6 @@ pub mod config;
 pub mod packet;
 pub mod plane;
 pub mod port;
+pub mod service;
 pub mod session;
 pub mod types;
