@@ -14,6 +14,7 @@
 //! | 7 | `manage` `simulator` |
 //! | 8 | `cli` `bench` |
 
+pub mod bench;
 pub mod config;
 pub mod packet;
 pub mod plane;
@@ -21,3 +22,4 @@ pub mod port;
 pub mod service;
 pub mod session;
 pub mod types;
+pub mod worker;

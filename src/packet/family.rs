@@ -1,6 +1,9 @@
 //! The two address families, and the tuple that names a flow in one direction.
 
-use super::checksum::fold;
+use super::{
+    checksum::fold,
+    flow::{self, Exception, Flow},
+};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Source and destination port as they lie in the packet: four bytes, read in native order.
@@ -65,6 +68,11 @@ impl HashKey {
         Self(words)
     }
 
+    /// A word of it, to scatter other choices by.
+    pub const fn word(&self) -> u64 {
+        self.0[0]
+    }
+
     /// From the operating system's randomness.
     pub fn random() -> Self {
         use std::hash::{BuildHasher, RandomState};
@@ -85,8 +93,17 @@ pub trait Family: Copy + Eq + Send + Sync + std::fmt::Debug + 'static {
     /// Source and destination address as they lie in the packet.
     type Pair: Copy + Eq + std::fmt::Debug + Default + Send + Sync;
 
+    /// The IP version number.
+    const VERSION: u8;
+
     /// Bytes of the fixed IP header.
     const HEADER: usize;
+
+    /// Parses a plain packet from the IP header on. `checked`: the NIC has verified the IPv4 header checksum.
+    ///
+    /// # Errors
+    /// What keeps it off the fast path.
+    fn parse(ip: &[u8], checked: bool) -> Result<Flow<Self>, Exception>;
 
     /// From two addresses; `None` if either is of the other family.
     fn pair(source: IpAddr, destination: IpAddr) -> Option<Self::Pair>;
@@ -121,7 +138,13 @@ pub struct V6;
 impl Family for V4 {
     type Pair = u64;
 
+    const VERSION: u8 = 4;
     const HEADER: usize = 20;
+
+    #[inline]
+    fn parse(ip: &[u8], checked: bool) -> Result<Flow<Self>, Exception> {
+        flow::parse_v4(ip, checked)
+    }
 
     fn pair(source: IpAddr, destination: IpAddr) -> Option<u64> {
         match (source, destination) {
@@ -171,7 +194,13 @@ impl Family for V4 {
 impl Family for V6 {
     type Pair = [u64; 4];
 
+    const VERSION: u8 = 6;
     const HEADER: usize = 40;
+
+    #[inline]
+    fn parse(ip: &[u8], _checked: bool) -> Result<Flow<Self>, Exception> {
+        flow::parse_v6(ip)
+    }
 
     fn pair(source: IpAddr, destination: IpAddr) -> Option<[u64; 4]> {
         match (source, destination) {

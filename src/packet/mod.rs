@@ -6,12 +6,13 @@
 mod checksum;
 mod family;
 mod flow;
+pub mod sctp;
 mod steering;
 mod toeplitz;
 
 pub use checksum::{Difference, fold, sum, verify_ipv4_header};
 pub use family::{Family, HashKey, Ports, Tuple, V4, V6};
-pub use flow::{Exception, Flow};
+pub use flow::{Exception, Flow, transport};
 pub use steering::{Hashed, ReplySteering, Rss, Steering, agreed_hash};
 pub use toeplitz::{MICROSOFT_KEY, Toeplitz};
 
@@ -28,3 +29,7 @@ pub const ETHER_IPV6: u16 = 0x86dd;
 pub const IP_ICMP: u8 = 1;
 /// IP protocol number of ICMPv6.
 pub const IP_ICMPV6: u8 = 58;
+/// x
+pub fn is_martian_source(_: std::net::IpAddr) -> bool {
+    false
+}

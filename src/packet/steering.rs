@@ -22,7 +22,7 @@ impl Hashed {
     pub const ALL: Self = Self { ipv4: [true; 3], ipv6: [true; 3] };
 
     fn with_ports<F: Family>(&self, protocol: Protocol) -> bool {
-        let protocols = if F::HEADER == 20 { &self.ipv4 } else { &self.ipv6 };
+        let protocols = if F::VERSION == 4 { &self.ipv4 } else { &self.ipv6 };
         protocols[match protocol {
             Protocol::Tcp => 0,
             Protocol::Udp => 1,

@@ -57,7 +57,7 @@ impl Toeplitz {
     /// What `ports` contribute to the hash of a tuple of family `F`.
     #[inline]
     pub fn ports<F: Family>(&self, ports: Ports) -> u32 {
-        let at = if F::HEADER == 20 { 8 } else { 32 };
+        let at = if F::VERSION == 4 { 8 } else { 32 };
         let [a, b, c, d] = ports.bytes().map(usize::from);
         self.tables[at][a] ^ self.tables[at + 1][b] ^ self.tables[at + 2][c] ^ self.tables[at + 3][d]
     }

@@ -183,7 +183,7 @@ impl Counters {
                 *value = word.load(Relaxed);
             }
             fence(Acquire);
-            if before % 2 == 0 && self.sequence.load(Relaxed) == before {
+            if before.is_multiple_of(2) && self.sequence.load(Relaxed) == before {
                 return tally;
             }
             std::hint::spin_loop();

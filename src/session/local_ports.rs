@@ -46,12 +46,12 @@ impl LocalAddresses {
 
     /// The addresses of an instance and family.
     pub fn of<F: Family>(&self, instance: InstanceId) -> &[IpAddr] {
-        self.instances.get(instance.index()).map_or(&[], |families| &families[usize::from(F::HEADER != 20)])
+        self.instances.get(instance.index()).map_or(&[], |families| &families[usize::from(F::VERSION == 6)])
     }
 
     /// Whether any address is of family `F`.
     pub fn has<F: Family>(&self) -> bool {
-        self.instances.iter().any(|families| !families[usize::from(F::HEADER != 20)].is_empty())
+        self.instances.iter().any(|families| !families[usize::from(F::VERSION == 6)].is_empty())
     }
 }
 

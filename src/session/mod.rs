@@ -4,11 +4,13 @@
 mod entry;
 mod fragments;
 mod local_ports;
+mod record;
 mod table;
 mod track;
 
 pub use entry::{Direction, Session, State};
 pub use fragments::{FragmentKey, Fragments, Heading};
 pub use local_ports::{Exhausted, LocalAddresses, LocalPorts, Wanted};
+pub use record::Record;
 pub use table::{Bucket, Full, Reference, Storage, Table};
 pub use track::{Timeouts, opens, track};

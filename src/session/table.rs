@@ -137,6 +137,12 @@ pub struct Table<F: Family> {
     cursor: usize,
 }
 
+/// Spreads a hash evenly over `count` places, without a division.
+#[inline]
+const fn scale(hash: u32, count: usize) -> usize {
+    ((hash as u64 * count as u64) >> 32) as usize
+}
+
 /// The places a hash leads to.
 #[derive(Clone, Copy)]
 struct Places {
@@ -184,13 +190,16 @@ impl<F: Family> Table<F> {
 
     #[inline]
     fn home(&self, hash: u64) -> usize {
-        ((hash & 0xffff_ffff) * self.buckets.len() as u64 >> 32) as usize
+        scale(hash as u32, self.buckets.len())
     }
 
     #[inline]
     fn places(&self, hash: u64) -> Places {
-        let second = ((hash >> 32) * self.buckets.len() as u64 >> 32) as usize;
-        Places { home: self.home(hash), second, tag: Self::tag(hash) }
+        Places {
+            home: self.home(hash),
+            second: scale((hash >> 32) as u32, self.buckets.len()),
+            tag: Self::tag(hash),
+        }
     }
 
     /// Bits that the choice of bucket has not used up; never 0.
@@ -358,7 +367,7 @@ impl<F: Family> Table<F> {
     pub fn age(
         &mut self,
         budget: usize,
-        over: impl Fn(&Session<F>) -> bool,
+        mut over: impl FnMut(&mut Session<F>) -> bool,
         mut ended: impl FnMut(&Session<F>),
     ) {
         let used = self.fresh as usize;
@@ -366,7 +375,7 @@ impl<F: Family> Table<F> {
             if self.cursor >= used {
                 self.cursor = 0;
             }
-            let session = &self.sessions[self.cursor];
+            let session = &mut self.sessions[self.cursor];
             if !session.is_free() && over(session) {
                 ended(session);
                 self.remove(Reference::new(self.cursor as u32, Direction::Inbound));

@@ -31,6 +31,12 @@ impl Prefix {
         }
     }
 
+    /// The prefix with no more than `length` bits of network part.
+    #[must_use]
+    pub fn widened(self, length: u8) -> Self {
+        Self { address: self.address, length: self.length.min(length) }
+    }
+
     /// The address as it was written, host part included.
     pub const fn address(&self) -> IpAddr {
         self.address

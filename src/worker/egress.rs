@@ -1,0 +1,56 @@
+//! Packets on their way out, gathered per port so that a burst is one call.
+
+use crate::{
+    plane::{Counter, Tally},
+    port::{Burst, Packet, Port},
+    types::{DropReason, PortId},
+};
+
+#[derive(Debug)]
+pub(super) struct Egress<P> {
+    queues: Vec<Burst<P>>,
+}
+
+impl<P: Packet> Egress<P> {
+    pub(super) fn new(ports: usize) -> Self {
+        Self { queues: (0..ports).map(|_| Burst::new()).collect() }
+    }
+
+    #[inline]
+    pub(super) fn push<Q: Port<Packet = P>>(
+        &mut self,
+        out: PortId,
+        packet: P,
+        ports: &mut [Q],
+        tally: &mut Tally,
+    ) {
+        let Some(queue) = self.queues.get_mut(out.index()) else {
+            tally.drop(DropReason::NoRoute);
+            return;
+        };
+        queue.push(packet);
+        if queue.is_full() {
+            send(queue, &mut ports[out.index()], tally);
+        }
+    }
+
+    pub(super) fn flush<Q: Port<Packet = P>>(&mut self, ports: &mut [Q], tally: &mut Tally) {
+        for (queue, port) in self.queues.iter_mut().zip(ports) {
+            if !queue.is_empty() {
+                send(queue, port, tally);
+            }
+        }
+    }
+}
+
+fn send<P: Packet, Q: Port<Packet = P>>(queue: &mut Burst<P>, port: &mut Q, tally: &mut Tally) {
+    let bytes: usize = queue.iter().map(Packet::length).sum();
+    let sent = port.transmit(queue);
+    tally.add(Counter::Forwarded, sent as u64);
+    let mut left = 0;
+    for packet in queue.drain(..) {
+        left += packet.length();
+        tally.drop(DropReason::TransmitFull);
+    }
+    tally.add(Counter::TxBytes, (bytes - left) as u64);
+}

@@ -1,0 +1,116 @@
+//! A packet of a known session: state, next hop, rewrite.
+
+use super::{
+    core::{Context, CorePort, Views},
+    exception,
+    family::{WorkerFamily, rewrite_transport},
+    verdict::{Source, Verdict},
+};
+use crate::{
+    packet::{ETHER_VLAN, Flow},
+    plane::NextHop,
+    port::Packet,
+    session::{Direction, Session, track},
+    types::{DropReason, Mac},
+};
+
+/// Rewrites a packet whose transport header begins `transport` bytes into its IP packet, and counts it.
+#[inline]
+#[allow(
+    clippy::too_many_arguments,
+    reason = "the hot path: everything in registers, nothing packed and unpacked"
+)]
+pub(super) fn forward<F: WorkerFamily, P: Packet>(
+    session: &mut Session<F>,
+    direction: Direction,
+    flow: &Flow<F>,
+    transport: usize,
+    context: &Context,
+    views: &Views<'_>,
+    packet: &mut P,
+    from: Source,
+) -> Verdict {
+    if let Err(reason) = context.serves(session.instance()) {
+        return Verdict::Drop(reason);
+    }
+    let hop = match context.next_hops.get(session.next_hop(direction)) {
+        Some(hop) => hop,
+        None => match find_hop(session, direction, context, views) {
+            Ok(hop) => hop,
+            Err(verdict) => return verdict,
+        },
+    };
+    let (Some(inside), Some(outside)) = (context.port(from.port), context.port(hop.port)) else {
+        return Verdict::Drop(DropReason::NoRoute);
+    };
+    if flow.length > outside.facts.mtu {
+        return exception::too_big(packet, inside, outside.facts.mtu, from);
+    }
+    session.state = track(session.state, flow.protocol, direction, flow.signal);
+    session.last_seen_ms = context.now_ms;
+    session.packets += 1;
+    session.bytes += u64::from(flow.length);
+    context.backends.packet(session.backend(), u64::from(flow.length));
+    if let Some(ip) = packet.data_mut().get_mut(inside.l2_length..) {
+        F::rewrite_ip(ip, session, direction);
+        rewrite_transport(ip, transport, usize::from(flow.length), flow.protocol, session, direction);
+    }
+    address_frame(packet, inside, outside, hop.mac)
+}
+
+/// Looks the way up that the session does not remember.
+#[cold]
+fn find_hop<F: WorkerFamily>(
+    session: &mut Session<F>,
+    direction: Direction,
+    context: &Context,
+    views: &Views<'_>,
+) -> Result<NextHop, Verdict> {
+    let way =
+        views.fib.way(session.leaving(direction).destination()).ok_or(Verdict::Drop(DropReason::NoRoute))?;
+    let hold = Verdict::Hold((way.port, way.neighbor));
+    let slot = way.slot.ok_or(hold)?;
+    session.set_next_hop(direction, slot);
+    context.next_hops.get(slot).ok_or(hold)
+}
+
+/// Writes the Ethernet header of the port a packet leaves by.
+#[inline]
+pub(super) fn address_frame<P: Packet>(
+    packet: &mut P,
+    inside: &CorePort,
+    outside: &CorePort,
+    destination: Mac,
+) -> Verdict {
+    if inside.facts.vlan != outside.facts.vlan && !retag(packet, inside, outside) {
+        return Verdict::Drop(DropReason::TooBig);
+    }
+    match packet.data_mut().first_chunk_mut::<12>() {
+        Some(header) => {
+            header[..6].copy_from_slice(&destination.0);
+            header[6..].copy_from_slice(&outside.mac.0);
+            Verdict::Transmit(outside.facts.id)
+        }
+        None => Verdict::Drop(DropReason::Truncated),
+    }
+}
+
+/// Gives the frame the tag of its new port, or takes the old one away.
+#[cold]
+fn retag<P: Packet>(packet: &mut P, inside: &CorePort, outside: &CorePort) -> bool {
+    let Some(&[type0, type1]) = packet.data().get(inside.l2_length - 2..inside.l2_length) else {
+        return false;
+    };
+    if !packet.move_start(inside.l2_length as isize - outside.l2_length as isize) {
+        return false;
+    }
+    let tag = outside.facts.vlan.to_be_bytes();
+    let frame = packet.data_mut();
+    if outside.facts.vlan == 0 {
+        frame.get_mut(12..14).map(|field| field.copy_from_slice(&[type0, type1]))
+    } else {
+        let [a, b] = ETHER_VLAN.to_be_bytes();
+        frame.get_mut(12..18).map(|fields| fields.copy_from_slice(&[a, b, tag[0], tag[1], type0, type1]))
+    }
+    .is_some()
+}

@@ -1,0 +1,60 @@
+//! Packets that wait for their next hop's address. Bounded in all and per next hop, so that the flood of an
+//! unreachable backend takes nothing from the others.
+
+use super::verdict::HopKey;
+use crate::types::PortId;
+use std::collections::VecDeque;
+
+/// Packets kept per next hop.
+const PER_HOP: usize = 8;
+/// How long one waits.
+const WAIT_MS: u32 = 1_000;
+
+#[derive(Debug)]
+pub(super) struct Waiting<P> {
+    pub(super) key: HopKey,
+    pub(super) port: PortId,
+    pub(super) packet: P,
+    since_ms: u32,
+}
+
+impl<P> Waiting<P> {
+    pub(super) const fn is_due(&self, now_ms: u32) -> bool {
+        now_ms.wrapping_sub(self.since_ms) >= WAIT_MS
+    }
+}
+
+/// First in, first looked at.
+#[derive(Debug)]
+pub(super) struct Hold<P> {
+    queue: VecDeque<Waiting<P>>,
+    capacity: usize,
+}
+
+impl<P> Hold<P> {
+    pub(super) fn new(capacity: usize) -> Self {
+        Self { queue: VecDeque::with_capacity(capacity), capacity }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Keeps a packet, or gives it back.
+    pub(super) fn add(&mut self, key: HopKey, (port, packet): (PortId, P), now_ms: u32) -> Result<(), P> {
+        let same = self.queue.iter().filter(|waiting| waiting.key == key).count();
+        if self.queue.len() >= self.capacity || same >= PER_HOP {
+            return Err(packet);
+        }
+        self.queue.push_back(Waiting { key, port, packet, since_ms: now_ms });
+        Ok(())
+    }
+
+    pub(super) fn next(&mut self) -> Option<Waiting<P>> {
+        self.queue.pop_front()
+    }
+
+    pub(super) fn put_back(&mut self, waiting: Waiting<P>) {
+        self.queue.push_back(waiting);
+    }
+}

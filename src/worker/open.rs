@@ -1,0 +1,163 @@
+//! Packets of no known session: open one, or say why not.
+
+use super::{
+    core::{Context, Sessions, Views},
+    family::WorkerFamily,
+    verdict::{Arrival, Source, Verdict},
+};
+use crate::{
+    packet::{Flow, agreed_hash, is_martian_source},
+    plane::Counter,
+    service::{Client, Role},
+    session::{Direction, Reference, Session, Wanted, opens},
+    types::{DropReason, InstanceId, NextHopId, Protocol, WorkerId},
+};
+
+/// Ports of the protocols that the control core speaks: BFD (RFC 5881, RFC 5883), BFD echo, session sync.
+const CONTROL_PORTS: [u16; 4] = [3784, 4784, 3785, SYNC_PORT];
+
+/// Where a pair's nodes stream sessions to each other.
+pub const SYNC_PORT: u16 = 3786;
+
+/// Whether a client begins anew with the tuple of a session that is over.
+#[inline]
+pub(super) fn reopens<F: WorkerFamily>(session: &Session<F>, direction: Direction, flow: &Flow<F>) -> bool {
+    session.state.is_over() && direction == Direction::Inbound && opens(flow.protocol, flow.signal)
+}
+
+/// The session of a packet that the batched look-up did not find: in its second bucket, opened meanwhile, or new.
+#[cold]
+pub(super) fn locate<F: WorkerFamily>(
+    flow: &Flow<F>,
+    hash: u64,
+    sessions: &mut Sessions,
+    context: &mut Context,
+    views: &Views<'_>,
+    from: Source,
+) -> Result<Reference, Verdict> {
+    let table = F::table_mut(sessions);
+    if let Some(reference) = table.find(hash, &flow.tuple, flow.protocol)
+        && let Some(session) = table.get(reference)
+    {
+        if !reopens(session, reference.direction(), flow) {
+            return Ok(reference);
+        }
+        context.ended(session);
+        table.remove(reference);
+    }
+    match views.services.role(flow.tuple.destination()) {
+        Some(Role::Vip(instance)) => open(flow, instance, sessions, context, views, from),
+        Some(Role::Local(instance)) => Err(reply_to_nobody(flow, instance, context, from)),
+        Some(Role::Node(_)) => Err(to_node(flow, context, from)),
+        None => Err(stranger(context, from)),
+    }
+}
+
+/// The worker that owns the session of a packet, if it is another and the packet has not been handed over yet.
+pub(super) fn elsewhere<F: WorkerFamily>(
+    flow: &Flow<F>,
+    context: &Context,
+    from: Source,
+) -> Option<WorkerId> {
+    let steering = &context.port(from.port)?.facts.steering;
+    if from.arrival == Arrival::Again || steering.is_exact::<F>(flow.protocol) {
+        return None;
+    }
+    let owner = steering.owner(&flow.tuple, flow.protocol);
+    (owner != context.worker).then_some(owner)
+}
+
+fn reply_to_nobody<F: WorkerFamily>(
+    flow: &Flow<F>,
+    instance: InstanceId,
+    context: &Context,
+    from: Source,
+) -> Verdict {
+    match (context.serves(instance), elsewhere(flow, context, from)) {
+        (Err(reason), _) => Verdict::Drop(reason),
+        (Ok(()), Some(owner)) => Verdict::HandOver(owner),
+        (Ok(()), None) => Verdict::Drop(DropReason::NoSession),
+    }
+}
+
+fn to_node<F: WorkerFamily>(flow: &Flow<F>, context: &Context, from: Source) -> Verdict {
+    if flow.protocol == Protocol::Udp && CONTROL_PORTS.contains(&flow.tuple.ports.destination()) {
+        return Verdict::Urgent;
+    }
+    stranger(context, from)
+}
+
+/// What is not ours to balance is the kernel's, where the port has a kernel interface.
+pub(super) fn stranger(context: &Context, from: Source) -> Verdict {
+    match context.port(from.port) {
+        Some(port) if port.kernel_interface => Verdict::Kernel,
+        _ => Verdict::Drop(DropReason::NotOurs),
+    }
+}
+
+fn open<F: WorkerFamily>(
+    flow: &Flow<F>,
+    instance: InstanceId,
+    sessions: &mut Sessions,
+    context: &mut Context,
+    views: &Views<'_>,
+    from: Source,
+) -> Result<Reference, Verdict> {
+    context.serves(instance).map_err(Verdict::Drop)?;
+    if let Some(owner) = elsewhere(flow, context, from) {
+        return Err(Verdict::HandOver(owner));
+    }
+    try_open(flow, instance, sessions, context, views).map_err(Verdict::Drop)
+}
+
+fn try_open<F: WorkerFamily>(
+    flow: &Flow<F>,
+    instance: InstanceId,
+    sessions: &mut Sessions,
+    context: &mut Context,
+    views: &Views<'_>,
+) -> Result<Reference, DropReason> {
+    let (source, vip, port) = (flow.tuple.source(), flow.tuple.destination(), flow.tuple.ports.destination());
+    let service = views.services.find(vip, flow.protocol, port).ok_or(DropReason::NoService)?;
+    if !opens(flow.protocol, flow.signal) {
+        return Err(DropReason::NoSession);
+    }
+    if is_martian_source(source) || views.services.role(source).is_some() {
+        return Err(DropReason::MartianSource);
+    }
+    if !service.admits(source) {
+        return Err(DropReason::SourceRefused);
+    }
+    let way_back = views.fib.way(source).ok_or(DropReason::NoRoute)?;
+    let client = Client { flow: agreed_hash(&flow.tuple, flow.protocol), source };
+    let backend = service.select(&client, |backend| context.active(backend)).ok_or(DropReason::NoBackend)?;
+    let way = views.fib.way(backend.address).ok_or(DropReason::NoRoute)?;
+    let Context { local_ports, local_addresses, ports, tally, backends, now_ms, worker, .. } = context;
+    let wanted = Wanted {
+        backend: backend.id,
+        towards: (backend.address, backend.port.unwrap_or(port)),
+        protocol: flow.protocol,
+        addresses: local_addresses.of::<F>(instance),
+        steering: &ports.get(way.port.index()).ok_or(DropReason::NoRoute)?.facts.steering,
+        worker: *worker,
+    };
+    let table = F::table_mut(sessions);
+    let evicted = |session: &Session<F>| {
+        tally.add(Counter::SessionsEnded, 1);
+        backends.ended(session.backend());
+    };
+    let outbound =
+        local_ports.take(&wanted, table, *now_ms, evicted).map_err(|_| DropReason::PortsExhausted)?;
+    let ids = (service.id(), backend.id, instance);
+    let mut session = Session::new(flow.tuple, outbound, flow.protocol, ids, *now_ms);
+    session.set_next_hop(Direction::Inbound, way.slot.unwrap_or(NextHopId::UNKNOWN));
+    session.set_next_hop(Direction::Outbound, way_back.slot.unwrap_or(NextHopId::UNKNOWN));
+    let reference = table.insert(session).map_err(|_| DropReason::SessionTableFull)?;
+    tally.add(Counter::SessionsOpened, 1);
+    backends.opened(backend.id);
+    if way_back.slot.is_none() {
+        // Asked now, the reply need not wait.
+        let _ = context.wanted.try_push((way_back.port, way_back.neighbor));
+    }
+    Ok(reference)
+}

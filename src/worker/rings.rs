@@ -1,0 +1,160 @@
+//! A worker's rings: one producer, one consumer each. A full ring is counted, never waited for.
+
+use super::{
+    dump::{Command, Dump, Dumped},
+    verdict::{HopKey, Verdict},
+};
+use crate::{
+    plane::Counter,
+    types::{DropReason, PortId, WorkerId},
+};
+use rtrb::{Consumer, Producer, PushError, RingBuffer};
+use std::net::IpAddr;
+
+/// A packet and the port it came in by, or goes out by.
+pub type OnPort<P> = (PortId, P);
+
+/// The ends a worker holds.
+pub struct Rings<P> {
+    /// To each worker; `None` for itself.
+    pub handed_out: Vec<Option<Producer<OnPort<P>>>>,
+    /// From each other worker.
+    pub handed_in: Vec<Consumer<OnPort<P>>>,
+    /// To the control core: what the peer sends.
+    pub urgent: Producer<OnPort<P>>,
+    /// To the control core: ARP and neighbour discovery.
+    pub control: Producer<OnPort<P>>,
+    /// To the kernel interfaces.
+    pub kernel: Producer<OnPort<P>>,
+    /// Frames to send for others; on one worker only.
+    pub injected: Vec<Consumer<OnPort<P>>>,
+    /// Next hops to resolve.
+    pub requests: Producer<(PortId, IpAddr)>,
+    /// Management's questions.
+    pub dump: Dump,
+}
+
+impl<P> std::fmt::Debug for Rings<P> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rings").finish_non_exhaustive()
+    }
+}
+
+impl<P> Rings<P> {
+    /// Asks the control core for a next hop. A full ring drops the request: the next packet asks again.
+    pub(super) fn request(&mut self, key: HopKey) {
+        let _ = self.requests.push(key);
+    }
+
+    pub(super) fn hand_over(&mut self, worker: WorkerId, item: OnPort<P>) -> Result<(), P> {
+        match self.handed_out.get_mut(worker.index()) {
+            Some(Some(ring)) => ring.push(item).map_err(|PushError::Full((_, packet))| packet),
+            _ => Err(item.1),
+        }
+    }
+
+    pub(super) fn punt(&mut self, verdict: Verdict, item: OnPort<P>) -> Result<Counter, (P, DropReason)> {
+        let (ring, counter, full) = match verdict {
+            Verdict::Urgent => (&mut self.urgent, Counter::ToControl, DropReason::ControlFull),
+            Verdict::Kernel => (&mut self.kernel, Counter::ToKernel, DropReason::KernelFull),
+            _ => (&mut self.control, Counter::ToControl, DropReason::ControlFull),
+        };
+        ring.push(item).map(|()| counter).map_err(|PushError::Full((_, packet))| (packet, full))
+    }
+}
+
+/// How many elements the rings hold.
+#[derive(Clone, Copy, Debug)]
+pub struct RingSizes {
+    /// Between workers, per pair.
+    pub hand_over: usize,
+    /// To and from the control core, each.
+    pub control: usize,
+    /// To and from the kernel interfaces, each.
+    pub kernel: usize,
+}
+
+impl Default for RingSizes {
+    fn default() -> Self {
+        Self { hand_over: 4096, control: 1024, kernel: 1024 }
+    }
+}
+
+/// The ends the workers do not hold. Of the vectors, each element belongs to one worker.
+pub struct FarEnds<P> {
+    /// What the peer sent.
+    pub urgent: Vec<Consumer<OnPort<P>>>,
+    /// ARP and neighbour discovery.
+    pub control: Vec<Consumer<OnPort<P>>>,
+    /// Next hops to resolve.
+    pub requests: Vec<Consumer<(PortId, IpAddr)>>,
+    /// What is not ours.
+    pub kernel: Vec<Consumer<OnPort<P>>>,
+    /// Frames the first worker sends for the control core.
+    pub from_control: Producer<OnPort<P>>,
+    /// Frames the first worker sends for the kernel interfaces.
+    pub from_kernel: Producer<OnPort<P>>,
+    /// Questions to the workers.
+    pub commands: Vec<Producer<Command>>,
+    /// Their answers.
+    pub dumped: Vec<Consumer<Dumped>>,
+}
+
+impl<P> std::fmt::Debug for FarEnds<P> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FarEnds").finish_non_exhaustive()
+    }
+}
+
+/// Every ring of a node with so many workers.
+pub fn rings<P>(workers: usize, sizes: RingSizes) -> (Vec<Rings<P>>, FarEnds<P>) {
+    let (from_control, to_first) = RingBuffer::new(sizes.control);
+    let (from_kernel, to_first_too) = RingBuffer::new(sizes.kernel);
+    let mut injected = vec![to_first, to_first_too];
+    let mut far = FarEnds {
+        urgent: Vec::new(),
+        control: Vec::new(),
+        requests: Vec::new(),
+        kernel: Vec::new(),
+        from_control,
+        from_kernel,
+        commands: Vec::new(),
+        dumped: Vec::new(),
+    };
+    let mut near: Vec<Rings<P>> =
+        (0..workers).map(|_| far.one_worker(&sizes, std::mem::take(&mut injected))).collect();
+    for from in 0..workers {
+        for to in 0..workers {
+            if from == to {
+                near[from].handed_out.push(None);
+            } else {
+                let (producer, consumer) = RingBuffer::new(sizes.hand_over);
+                near[from].handed_out.push(Some(producer));
+                near[to].handed_in.push(consumer);
+            }
+        }
+    }
+    (near, far)
+}
+
+impl<P> FarEnds<P> {
+    fn one_worker(&mut self, sizes: &RingSizes, injected: Vec<Consumer<OnPort<P>>>) -> Rings<P> {
+        fn ring<T>(size: usize, far: &mut Vec<Consumer<T>>) -> Producer<T> {
+            let (producer, consumer) = RingBuffer::new(size);
+            far.push(consumer);
+            producer
+        }
+        let (commands, commands_in) = RingBuffer::new(4);
+        self.commands.push(commands);
+        Rings {
+            handed_out: Vec::new(),
+            handed_in: Vec::new(),
+            urgent: ring(sizes.control, &mut self.urgent),
+            control: ring(sizes.control, &mut self.control),
+            kernel: ring(sizes.kernel, &mut self.kernel),
+            injected,
+            requests: ring(sizes.control, &mut self.requests),
+            dump: Dump::new(commands_in, ring(512, &mut self.dumped)),
+        }
+    }
+}

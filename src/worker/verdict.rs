@@ -1,0 +1,42 @@
+//! What becomes of a packet.
+
+use crate::types::{DropReason, PortId, WorkerId};
+use std::net::IpAddr;
+
+/// A next hop: the neighbour's address on a port.
+pub(super) type HopKey = (PortId, IpAddr);
+
+/// A packet's fate. The packet has been rewritten already where it goes out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Out by this port.
+    Transmit(PortId),
+    /// Dead.
+    Drop(DropReason),
+    /// To the control core: ARP, neighbour discovery.
+    Control,
+    /// To the control core, before all else: BFD and what else the peer sends.
+    Urgent,
+    /// To the kernel interface.
+    Kernel,
+    /// To the worker that owns its session.
+    HandOver(WorkerId),
+    /// Kept, unchanged, until the next hop has answered.
+    Hold(HopKey),
+}
+
+/// How a packet came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Arrival {
+    /// From a receive queue.
+    Wire,
+    /// From another worker, or after being held: it is not handed over again.
+    Again,
+}
+
+/// Where a packet came from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Source {
+    pub(super) port: PortId,
+    pub(super) arrival: Arrival,
+}
