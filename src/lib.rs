@@ -14,6 +14,8 @@
 //! | 7 | `manage` `simulator` |
 //! | 8 | `cli` `bench` |
 
+#[cfg(feature = "dpdk")]
+pub mod dpdk;
 pub mod packet;
 pub mod port;
 pub mod types;
