@@ -88,6 +88,9 @@ int hl_device_info(uint16_t port, struct hl_device_info *out)
 		.rx_offloads = info.rx_offload_capa,
 		.tx_offloads = info.tx_offload_capa,
 	};
+	/* Some drivers limit the frame instead. */
+	if (info.max_mtu == UINT16_MAX && info.max_rx_pktlen < UINT16_MAX)
+		out->mtu_max = info.max_rx_pktlen - RTE_ETHER_HDR_LEN - RTE_ETHER_CRC_LEN;
 	/* A device that says nothing of its key has one of the usual length. */
 	if (info.reta_size != 0 && info.hash_key_size == 0)
 		out->rss_key_size = 40;

@@ -2,7 +2,7 @@
 
 use crate::{frame, packet, process, received, small};
 use hitless::{
-    dpdk::{Device, Eal, Filter, OpenOptions, Pool, PoolOptions, Queue},
+    dpdk::{Device, DeviceError, Eal, Filter, OpenOptions, Pool, PoolOptions, Queue},
     packet::Steering,
     port::{Burst, Port},
 };
@@ -24,7 +24,7 @@ pub(crate) fn in_namespace() {
     shell("ip link add hl0 type veth peer name hl1");
     // Nobody else talks on the pair.
     for interface in ["hl0", "hl1"] {
-        shell(&format!("sysctl -q -w net.ipv6.conf.{interface}.disable_ipv6=1"));
+        std::fs::write(format!("/proc/sys/net/ipv6/conf/{interface}/disable_ipv6"), "1").unwrap();
         shell(&format!("ip link set {interface} up"));
     }
     let eal = Eal::start(&small()).unwrap();
@@ -45,9 +45,9 @@ pub(crate) fn in_namespace() {
         cross(&mut left.queues, &mut right.queues);
         cross(&mut right.queues, &mut left.queues);
         assert_eq!(left.nic.counters().tx_packets, 40);
-        mtu_is_the_interfaces();
     }
     assert_eq!(pool.available(), 2047);
+    the_mtu_is_the_interfaces(&eal);
 }
 
 /// Frames sent from either queue arrive in some queue, unchanged.
@@ -73,9 +73,21 @@ fn cross(from: &mut [Queue], to: &mut [Queue]) {
     assert_eq!(got, expected);
 }
 
-fn mtu_is_the_interfaces() {
-    let mtu = std::fs::read_to_string("/proc/net/dev").map(|_| ());
-    assert!(mtu.is_ok());
+/// The interface gets the port's MTU, and one that it cannot have is refused.
+fn the_mtu_is_the_interfaces(eal: &Eal) {
+    let pool = Pool::create(eal, &PoolOptions { packets: 2047, mtu: 65_000, numa_node: None }).unwrap();
+    let open = |mtu| {
+        let options = OpenOptions { mtu, ..OpenOptions::default() };
+        Device::probe(eal, "net_af_packet0,iface=hl0", 1).unwrap().open(&options, &pool)
+    };
+    let port = open(1400).unwrap();
+    shell("ip link show hl0 | grep -q 'mtu 1400 '");
+    drop(port);
+    let error = open(60_000).map(|_| ()).unwrap_err();
+    let DeviceError::Mtu { mtu: 60_000, most, .. } = error else { panic!("{error}") };
+    assert!(most >= 1500);
+    drop(open(most).unwrap());
+    shell(&format!("ip link show hl0 | grep -q 'mtu {most} '"));
 }
 
 fn shell(command: &str) {
