@@ -16,6 +16,8 @@
 
 pub mod bench;
 pub mod config;
+#[cfg(feature = "dpdk")]
+pub mod dpdk;
 pub mod packet;
 pub mod plane;
 pub mod port;

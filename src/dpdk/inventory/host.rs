@@ -1,0 +1,245 @@
+//! What the machine gives a poll-mode program: huge pages, cores, rights. Read from `/sys` and `/proc` below a
+//! root directory, so that a test can lay one out.
+
+use std::{fs, path::Path};
+
+/// CAP_IPC_LOCK, `linux/capability.h`: locks memory beyond the limit.
+const IPC_LOCK_BIT: u32 = 14;
+
+/// Huge pages of one size.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HugePages {
+    /// Size of a page in KiB.
+    pub size_kb: u64,
+    /// Pages reserved.
+    pub total: u64,
+    /// Pages that nobody uses.
+    pub free: u64,
+    /// Where a hugetlbfs of this size is mounted. Not needed in in-memory mode.
+    pub mounted: Option<String>,
+}
+
+/// The machine, without its devices.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Host {
+    /// By size, smallest first.
+    pub hugepages: Vec<HugePages>,
+    /// An IOMMU is on: vfio-pci keeps devices to their own memory.
+    pub iommu: bool,
+    /// vfio-pci may be used without an IOMMU.
+    pub vfio_without_iommu: bool,
+    /// The vfio-pci driver is loaded.
+    pub vfio_loaded: bool,
+    /// Most bytes this process may lock; `None`: any number.
+    pub memlock: Option<u64>,
+    /// Cores that are on.
+    pub online_cores: Vec<u16>,
+    /// Cores this process may run on.
+    pub allowed_cores: Vec<u16>,
+    /// Cores the kernel schedules nothing on by itself.
+    pub isolated_cores: Vec<u16>,
+    /// Microseconds in each second that real-time threads may run; negative: all.
+    pub rt_runtime_us: Option<i64>,
+    /// The CPU frequency governors in use; empty where the machine shows none.
+    pub governors: Vec<String>,
+}
+
+impl Host {
+    /// Reads the machine below `root`, which is `/` but in tests. What is not there counts as none.
+    pub fn read(root: &Path) -> Self {
+        let status = text(root, "proc/self/status");
+        let privileged = field(&status, "CapEff:")
+            .and_then(|bits| u64::from_str_radix(bits, 16).ok())
+            .is_some_and(|bits| bits >> IPC_LOCK_BIT & 1 == 1);
+        Self {
+            hugepages: hugepages(root),
+            iommu: !names(root, "sys/kernel/iommu_groups").is_empty(),
+            vfio_without_iommu: text(root, "sys/module/vfio/parameters/enable_unsafe_noiommu_mode").trim()
+                == "Y",
+            vfio_loaded: root.join("sys/bus/pci/drivers/vfio-pci").is_dir(),
+            memlock: if privileged { None } else { memlock(&text(root, "proc/self/limits")) },
+            online_cores: cores(&text(root, "sys/devices/system/cpu/online")),
+            allowed_cores: field(&status, "Cpus_allowed_list:").map(cores).unwrap_or_default(),
+            isolated_cores: cores(&text(root, "sys/devices/system/cpu/isolated")),
+            rt_runtime_us: text(root, "proc/sys/kernel/sched_rt_runtime_us").trim().parse().ok(),
+            governors: governors(root),
+        }
+    }
+
+    /// MiB in free huge pages of all sizes.
+    pub fn free_huge_mb(&self) -> u64 {
+        self.hugepages.iter().map(|pages| pages.free * pages.size_kb / 1024).sum()
+    }
+}
+
+pub(super) fn text(root: &Path, path: &str) -> String {
+    fs::read_to_string(root.join(path)).unwrap_or_default()
+}
+
+/// Names in a directory, in order.
+pub(super) fn names(root: &Path, path: &str) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(root.join(path))
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .collect();
+    names.sort();
+    names
+}
+
+fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim)
+}
+
+/// The kernel's list format, `0-3,8`.
+fn cores(list: &str) -> Vec<u16> {
+    list.trim()
+        .split(',')
+        .filter_map(|range| {
+            let (first, last) = range.split_once('-').unwrap_or((range, range));
+            Some(first.parse().ok()?..=last.parse::<u16>().ok()?)
+        })
+        .flatten()
+        .collect()
+}
+
+fn memlock(limits: &str) -> Option<u64> {
+    field(limits, "Max locked memory")?.split_whitespace().next()?.parse().ok()
+}
+
+fn governors(root: &Path) -> Vec<String> {
+    let mut governors: Vec<String> = names(root, "sys/devices/system/cpu")
+        .iter()
+        .map(|cpu| text(root, &format!("sys/devices/system/cpu/{cpu}/cpufreq/scaling_governor")))
+        .map(|governor| governor.trim().to_owned())
+        .filter(|governor| !governor.is_empty())
+        .collect();
+    governors.sort();
+    governors.dedup();
+    governors
+}
+
+fn hugepages(root: &Path) -> Vec<HugePages> {
+    const DIRECTORY: &str = "sys/kernel/mm/hugepages";
+    let mounts = text(root, "proc/mounts");
+    let default_kb = field(&text(root, "proc/meminfo"), "Hugepagesize:")
+        .and_then(|size| size.strip_suffix("kB")?.trim().parse().ok())
+        .unwrap_or(2048);
+    let mut sizes: Vec<HugePages> = names(root, DIRECTORY)
+        .iter()
+        .filter_map(|name| {
+            let size_kb = name.strip_prefix("hugepages-")?.strip_suffix("kB")?.parse().ok()?;
+            let count = |file: &str| text(root, &format!("{DIRECTORY}/{name}/{file}")).trim().parse();
+            Some(HugePages {
+                size_kb,
+                total: count("nr_hugepages").ok()?,
+                free: count("free_hugepages").ok()?,
+                mounted: mount(&mounts, size_kb, default_kb),
+            })
+        })
+        .collect();
+    sizes.sort_by_key(|pages| pages.size_kb);
+    sizes
+}
+
+/// Where `/proc/mounts` has a hugetlbfs of this page size.
+fn mount(mounts: &str, size_kb: u64, default_kb: u64) -> Option<String> {
+    mounts.lines().find_map(|line| {
+        let mut words = line.split_whitespace().skip(1);
+        let (directory, kind, options) = (words.next()?, words.next()?, words.next()?);
+        let page_kb = options
+            .split(',')
+            .find_map(|option| option.strip_prefix("pagesize="))
+            .map_or(Some(default_kb), page_size_kb);
+        (kind == "hugetlbfs" && page_kb == Some(size_kb)).then(|| directory.to_owned())
+    })
+}
+
+/// A mount option's size, `2M` or `1G`, in KiB.
+fn page_size_kb(size: &str) -> Option<u64> {
+    let (number, unit) = size.split_at(size.len().checked_sub(1)?);
+    let factor = match unit {
+        "K" => 1,
+        "M" => 1024,
+        "G" => 1024 * 1024,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(factor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dpdk::inventory::fake::Tree;
+
+    #[test]
+    fn reads_a_server() {
+        let tree = Tree::new(&[
+            ("sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", "1024\n"),
+            ("sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "1000\n"),
+            ("sys/kernel/mm/hugepages/hugepages-1048576kB/nr_hugepages", "4\n"),
+            ("sys/kernel/mm/hugepages/hugepages-1048576kB/free_hugepages", "2\n"),
+            ("proc/meminfo", "MemTotal: 1 kB\nHugepagesize:       2048 kB\n"),
+            (
+                "proc/mounts",
+                "proc /proc proc rw 0 0\nnone /dev/hugepages hugetlbfs rw,relatime 0 0\n\
+                 none /mnt/huge hugetlbfs rw,pagesize=1024M 0 0\n",
+            ),
+            ("sys/kernel/iommu_groups/0/type", "DMA"),
+            ("sys/bus/pci/drivers/vfio-pci/bind", ""),
+            ("proc/self/status", "Name:\tx\nCapEff:\t0000000000000000\nCpus_allowed_list:\t0-2,5\n"),
+            (
+                "proc/self/limits",
+                "Max locked memory         8388608              8388608              bytes\n",
+            ),
+            ("sys/devices/system/cpu/online", "0-7\n"),
+            ("sys/devices/system/cpu/isolated", "2-3,5\n"),
+            ("sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "powersave\n"),
+            ("sys/devices/system/cpu/cpu1/cpufreq/scaling_governor", "powersave\n"),
+            ("proc/sys/kernel/sched_rt_runtime_us", "950000\n"),
+        ]);
+        let pages = |size_kb, total, free, mounted: &str| HugePages {
+            size_kb,
+            total,
+            free,
+            mounted: Some(mounted.to_owned()),
+        };
+        let host = Host::read(tree.root());
+        assert_eq!(
+            host,
+            Host {
+                hugepages: vec![
+                    pages(2048, 1024, 1000, "/dev/hugepages"),
+                    pages(1_048_576, 4, 2, "/mnt/huge")
+                ],
+                iommu: true,
+                vfio_without_iommu: false,
+                vfio_loaded: true,
+                memlock: Some(8_388_608),
+                online_cores: (0..8).collect(),
+                allowed_cores: vec![0, 1, 2, 5],
+                isolated_cores: vec![2, 3, 5],
+                rt_runtime_us: Some(950_000),
+                governors: vec!["powersave".to_owned()],
+            }
+        );
+        assert_eq!(host.free_huge_mb(), 2000 + 2048);
+    }
+
+    #[test]
+    fn an_empty_tree_has_nothing() {
+        assert_eq!(Host::read(Tree::new(&[]).root()), Host::default());
+    }
+
+    #[test]
+    fn the_right_to_lock_memory_lifts_the_limit() {
+        let limits = ("proc/self/limits", "Max locked memory  65536  65536  bytes\n");
+        for (capabilities, expected) in [("0000000000004000", None), ("0000000000002000", Some(65536))] {
+            let status = format!("CapEff:\t{capabilities}\n");
+            let tree = Tree::new(&[limits, ("proc/self/status", &status)]);
+            assert_eq!(Host::read(tree.root()).memlock, expected);
+        }
+        let unlimited = ("proc/self/limits", "Max locked memory  unlimited  unlimited  bytes\n");
+        assert_eq!(Host::read(Tree::new(&[unlimited]).root()).memlock, None);
+    }
+}
