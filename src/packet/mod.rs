@@ -12,7 +12,9 @@ mod family;
 #[cfg(test)]
 mod fixtures;
 mod flow;
+pub mod icmp;
 mod ip_header;
+pub mod ndp;
 mod steering;
 mod toeplitz;
 
@@ -23,6 +25,7 @@ pub use ethernet::{Ethernet, MIN_FRAME};
 pub use family::{Family, HashKey, Ports, Tuple, V4, V6};
 pub use flow::{Exception, Flow};
 pub use ip_header::{DEFAULT_TTL, pseudo_header_sum, write_ipv4_header, write_ipv6_header};
+pub use ndp::Ndp;
 pub use steering::{Hashed, ReplySteering, Rss, Steering, agreed_hash};
 pub use toeplitz::{MICROSOFT_KEY, Toeplitz};
 
