@@ -21,6 +21,7 @@ pub mod dpdk;
 pub mod packet;
 pub mod plane;
 pub mod port;
+pub mod protocol;
 pub mod service;
 pub mod session;
 pub mod types;

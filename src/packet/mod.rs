@@ -3,16 +3,30 @@
 //! Addresses and ports of the fast path stay in wire order: they are loaded as native integers from the bytes as
 //! they lie, compared, hashed and stored back, and never need to be turned.
 
+mod arp;
+mod bytes;
 mod checksum;
+mod datagram;
+mod ethernet;
 mod family;
+#[cfg(test)]
+mod fixtures;
 mod flow;
+pub mod icmp;
+mod ip_header;
+pub mod ndp;
 pub mod sctp;
 mod steering;
 mod toeplitz;
 
+pub use arp::{Arp, ArpOperation};
 pub use checksum::{Difference, fold, sum, verify_ipv4_header};
+pub use datagram::{Datagram, Fragment, is_martian_source};
+pub use ethernet::{Ethernet, MIN_FRAME};
 pub use family::{Family, HashKey, Ports, Tuple, V4, V6};
 pub use flow::{Exception, Flow, transport};
+pub use ip_header::{DEFAULT_TTL, pseudo_header_sum, write_ipv4_header, write_ipv6_header};
+pub use ndp::Ndp;
 pub use steering::{Hashed, ReplySteering, Rss, Steering, agreed_hash};
 pub use toeplitz::{MICROSOFT_KEY, Toeplitz};
 
@@ -29,7 +43,3 @@ pub const ETHER_IPV6: u16 = 0x86dd;
 pub const IP_ICMP: u8 = 1;
 /// IP protocol number of ICMPv6.
 pub const IP_ICMPV6: u8 = 58;
-/// x
-pub fn is_martian_source(_: std::net::IpAddr) -> bool {
-    false
-}
