@@ -16,4 +16,5 @@
 
 pub mod packet;
 pub mod port;
+pub mod protocol;
 pub mod types;

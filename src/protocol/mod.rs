@@ -1,0 +1,3 @@
+//! L2: protocol machines without I/O and without a clock. Packets and the time go in, packets and events come out.
+
+pub mod bfd;
