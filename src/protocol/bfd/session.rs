@@ -116,7 +116,7 @@ impl Session {
 
         let control = &packet.control;
         let before = self.learn(control);
-        let answered = self.negotiation.received(control.is_final, self.situation());
+        let answered = self.negotiation.received(control.is_final, at, self.situation());
         self.counters.polls_answered += u64::from(answered);
         self.counters.stray_finals += u64::from(control.is_final && !answered);
         let late = self.detection.deadline().is_some_and(|deadline| deadline < at);
@@ -348,18 +348,9 @@ impl Session {
             self.changed_at = now;
         }
         let intervals = wanted(&self.settings, &self.back_off, to);
-        match (from, to) {
-            (State::Up, State::Up) => {}
-            (State::Up, _) => {
-                self.counters.downs += 1;
-                self.negotiation.left_up(intervals, self.situation().peer_known);
-            }
-            (_, State::Up) => {
-                self.counters.ups += 1;
-                self.negotiation.want(intervals, self.situation());
-            }
-            _ => self.negotiation.want(intervals, self.situation()),
-        }
+        self.counters.downs += u64::from(from == State::Up);
+        self.counters.ups += u64::from(to == State::Up);
+        self.negotiation.turn(intervals, self.situation());
         Change { from, ..self.remark(cause, at, now) }
     }
 
@@ -459,7 +450,7 @@ impl Session {
         }
         self.schedule.sent(now, self.settings.timers.multiplier.get());
         if poll {
-            self.negotiation.poll_sent();
+            self.negotiation.poll_sent(now);
         }
     }
 
