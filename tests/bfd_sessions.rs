@@ -104,6 +104,37 @@ fn removed_session_takes_no_packets() {
     assert_eq!((sessions.deadline(), sessions.discards().total()), (None, 1));
 }
 
+/// Each port has its own receive queue, empty at its own time.
+#[test]
+fn silence_is_judged_port_by_port() {
+    let mut sessions = Sessions::new(2, Random::seeded(1));
+    let mut second = settings(0);
+    second.path.port = PortId(1);
+    let ids = [settings(0), second].map(|settings| sessions.add(settings, Instant::ZERO).unwrap());
+    for port in [PORT, PortId(1)] {
+        sessions.receive(port, &datagram(&encode(State::Down, 7, 0)), Instant::ZERO, Instant::ZERO).unwrap();
+    }
+    let now = Instant::ZERO + Duration::from_secs(1);
+    for (port, id) in [(PortId(1), ids[1]), (PORT, ids[0])] {
+        let mut judged = Vec::new();
+        sessions.expire(port, now, false, now, |id, change| judged.push((id, change.cause)));
+        assert_eq!(judged, [(id, Cause::DetectionExpired)]);
+    }
+}
+
+#[test]
+fn removed_loxilb_peer_leaves_no_trace() {
+    let mut sessions = Sessions::new(1, Random::seeded(1));
+    let loxilb = Settings { compatibility: Compatibility::LoxiLb, ..settings(0) };
+    let id = sessions.add(loxilb, Instant::ZERO).unwrap();
+    let ip = datagram(&encode(State::Down, 7, 99));
+    assert!(sessions.receive(PORT, &ip, Instant::ZERO, Instant::ZERO).is_ok());
+    sessions.remove(id);
+    sessions.add(settings(0), Instant::ZERO).unwrap();
+    let result = sessions.receive(PORT, &ip, Instant::ZERO, Instant::ZERO);
+    assert_eq!(result.err(), Some(Discard::UnknownDiscriminator));
+}
+
 #[test]
 fn no_session_at_all() {
     let mut sessions = Sessions::new(0, Random::seeded(1));

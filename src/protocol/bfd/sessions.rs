@@ -12,7 +12,8 @@ use super::{
 use crate::types::{Instant, PortId};
 use std::{fmt, net::IpAddr};
 
-/// The most sessions a node can be given room for. Look-ups are linear over 4 bytes a session.
+/// The most sessions a node can be given room for. Finding a packet's session is linear over 4 bytes a session, a
+/// turn of the loop over all of them: the microsecond range is for a few dozen.
 pub const MAX_SESSIONS: u16 = 1024;
 
 /// RFC 5881 section 4: source ports come from 49152 to 65535.
@@ -102,6 +103,8 @@ pub struct Sessions {
     slots: Vec<Option<Slot>>,
     /// By slot; 0 where there is none, or none that is found by it.
     discriminators: Vec<u32>,
+    /// How many have a LoxiLB peer: usually none, and then nobody need look for them.
+    loxilb_peers: usize,
     random: Random,
     cursor: usize,
     discards: Discards,
@@ -114,6 +117,7 @@ impl Sessions {
         Self {
             slots: vec![None; capacity],
             discriminators: vec![0; capacity],
+            loxilb_peers: 0,
             random,
             cursor: 0,
             discards: Discards::default(),
@@ -139,6 +143,7 @@ impl Sessions {
         };
         let source_port = self.unused_source_port();
         let random = Random::seeded(self.random.next_u64());
+        self.loxilb_peers += usize::from(settings.compatibility == Compatibility::LoxiLb);
         self.discriminators[index] = found_by;
         self.slots[index] =
             Some(Slot { session: Session::new(settings, discriminator, now, random), source_port });
@@ -148,8 +153,10 @@ impl Sessions {
     /// Removes a session at once. A peer that should not take it for a failure is told by [`Session::disable`] first,
     /// until [`Session::removable_at`].
     pub fn remove(&mut self, id: SessionId) -> Option<Session> {
-        *self.discriminators.get_mut(id.index())? = 0;
-        self.slots.get_mut(id.index())?.take().map(|slot| slot.session)
+        let slot = self.slots.get_mut(id.index())?.take()?;
+        self.discriminators[id.index()] = 0;
+        self.loxilb_peers -= usize::from(slot.is_loxilb());
+        Some(slot.session)
     }
 
     /// Takes a packet from its IP header on, received at port `port` at the time `received_at`, at the latest now.
@@ -288,6 +295,9 @@ impl Sessions {
 
     /// LoxiLB knows its peers by their address only, and its discriminators change under way.
     fn loxilb(&self, port: PortId, source: IpAddr) -> Option<usize> {
+        if self.loxilb_peers == 0 {
+            return None;
+        }
         self.slots.iter().position(|slot| {
             slot.as_ref().is_some_and(|slot| {
                 slot.is_loxilb() && slot.path().port == port && slot.path().remote == source
