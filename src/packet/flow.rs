@@ -33,7 +33,7 @@ use Exception::{Bad, Uncommon};
 
 #[inline]
 pub(super) fn parse_v4(ip: &[u8], checked: bool) -> Result<Flow<V4>, Exception> {
-    let head: &[u8; 28] = ip.first_chunk().ok_or(Bad(DropReason::Truncated))?;
+    let head: &[u8; 28] = ip.first_chunk().ok_or(Uncommon)?;
     let [version, _, l0, l1, _, _, f0, f1, ttl, number, ..] = *head;
     let length = u16::from_be_bytes([l0, l1]);
     if version != 0x45 {
@@ -63,7 +63,7 @@ pub(super) fn parse_v4(ip: &[u8], checked: bool) -> Result<Flow<V4>, Exception> 
 
 #[inline]
 pub(super) fn parse_v6(ip: &[u8]) -> Result<Flow<V6>, Exception> {
-    let head: &[u8; 48] = ip.first_chunk().ok_or(Bad(DropReason::Truncated))?;
+    let head: &[u8; 48] = ip.first_chunk().ok_or(Uncommon)?;
     let [version, _, _, _, l0, l1, number, hop_limit, ..] = *head;
     if version >> 4 != 6 {
         return Err(Bad(DropReason::MalformedHeader));

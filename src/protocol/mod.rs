@@ -1,5 +1,6 @@
-//! L2: machines without I/O and without a clock. Packets, time and wishes go in, effects come out.
+//! L2: protocol machines without I/O and without a clock. Packets, the time and wishes go in, effects come out.
 
+pub mod bfd;
 pub mod neighbor;
 pub mod owner;
 pub mod responder;

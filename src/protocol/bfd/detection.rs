@@ -1,0 +1,139 @@
+//! When silence becomes failure.
+//!
+//! Three rules keep our own slowness from looking like the peer's silence. Silence is counted from the time a packet
+//! was received, not from the time it was processed. It is judged at the moment the receive queue was known to be
+//! empty, never at the present: what has arrived is always examined first. And when packets may have been lost on
+//! our side (the queue ran over while we stood still), the judgement waits one more detection time, once.
+
+use crate::types::{Duration, Instant};
+
+/// What a look at the clock gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Not yet, or nothing is waited for.
+    Alive,
+    /// It would have expired, but packets may have been lost here.
+    Grace,
+    /// The detection time passed at this moment.
+    Expired(Instant),
+}
+
+/// The detection timer of one session.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Detection {
+    time: Duration,
+    last_received: Option<Instant>,
+    /// From when silence counts: the last packet, or the beginning of a grace; `None` once it has expired.
+    silent_since: Option<Instant>,
+    graced: bool,
+}
+
+impl Detection {
+    /// The detection time in force.
+    pub(super) fn time(&self) -> Duration {
+        self.time
+    }
+
+    pub(super) fn set_time(&mut self, time: Duration) {
+        self.time = time;
+    }
+
+    /// When the newest packet was received.
+    pub(super) fn last_received(&self) -> Option<Instant> {
+        self.last_received
+    }
+
+    /// A packet was accepted that was received `at`. Returns the time since the one before; packets of several queues
+    /// may come out of order.
+    pub(super) fn refresh(&mut self, at: Instant) -> Option<Duration> {
+        let before = self.last_received;
+        let newest = before.map_or(at, |before| before.max(at));
+        self.last_received = Some(newest);
+        self.silent_since = Some(newest);
+        self.graced = false;
+        before.map(|before| at.since(before))
+    }
+
+    /// When it expires if nothing more arrives.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.silent_since.map(|since| since + self.time)
+    }
+
+    /// Judges the silence up to `drained_at`, a moment at which the receive queue was empty.
+    pub(super) fn judge(&mut self, drained_at: Instant, evidence_lost: bool) -> Verdict {
+        match self.deadline() {
+            Some(deadline) if deadline <= drained_at => {
+                if evidence_lost && !self.graced {
+                    self.graced = true;
+                    self.silent_since = Some(drained_at);
+                    return Verdict::Grace;
+                }
+                self.silent_since = None;
+                Verdict::Expired(deadline)
+            }
+            _ => Verdict::Alive,
+        }
+    }
+
+    /// Nothing was received for `times` detection times before `at`.
+    pub(super) fn silent_for(&self, times: u64, at: Instant) -> bool {
+        self.last_received.is_none_or(|last| at.since(last) >= self.time.times(times))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(us: u64) -> Instant {
+        Instant::ZERO + Duration::from_micros(us)
+    }
+
+    fn detection(us: u64) -> Detection {
+        let mut detection = Detection::default();
+        detection.set_time(Duration::from_micros(us));
+        detection
+    }
+
+    #[test]
+    fn nothing_expires_before_the_first_packet() {
+        assert_eq!(detection(150).judge(at(1_000_000), false), Verdict::Alive);
+    }
+
+    #[test]
+    fn expires_once_at_last_packet_plus_detection_time() {
+        let mut detection = detection(150);
+        assert_eq!(detection.refresh(at(1000)), None);
+        assert_eq!(detection.judge(at(1149), false), Verdict::Alive);
+        assert_eq!(detection.judge(at(9000), false), Verdict::Expired(at(1150)));
+        assert_eq!(detection.judge(at(9999), false), Verdict::Alive);
+        assert_eq!(detection.refresh(at(10_000)), Some(Duration::from_micros(9000)));
+        assert_eq!(detection.judge(at(10_150), false), Verdict::Expired(at(10_150)));
+    }
+
+    #[test]
+    fn older_stamp_does_not_shorten() {
+        let mut detection = detection(150);
+        detection.refresh(at(1000));
+        assert_eq!(detection.refresh(at(900)), Some(Duration::ZERO));
+        assert_eq!(detection.judge(at(1100), false), Verdict::Alive);
+    }
+
+    #[test]
+    fn lost_evidence_earns_one_grace_until_the_next_packet() {
+        let mut detection = detection(150);
+        detection.refresh(at(1000));
+        assert_eq!(detection.judge(at(5000), true), Verdict::Grace);
+        assert_eq!(detection.judge(at(5149), false), Verdict::Alive);
+        assert_eq!(detection.judge(at(5150), true), Verdict::Expired(at(5150)));
+        detection.refresh(at(6000));
+        assert_eq!(detection.judge(at(7000), true), Verdict::Grace);
+    }
+
+    #[test]
+    fn clock_behind_the_stamp_is_not_silence() {
+        let mut detection = detection(150);
+        detection.refresh(at(1000));
+        assert_eq!(detection.judge(at(10), false), Verdict::Alive);
+    }
+}
