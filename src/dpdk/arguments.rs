@@ -228,7 +228,7 @@ impl EalOptions {
             EalError::SecondInstance { prefix: self.file_prefix.clone().unwrap_or_else(|| "rte".to_owned()) }
         } else if errno == errno::EALREADY {
             EalError::AlreadyStarted
-        } else if self.hugepages && (says("Cannot get hugepage information") || says("No free")) {
+        } else if self.hugepages && says("Cannot get hugepage information") {
             self.no_hugepages(host)
         } else if matches!(errno, errno::EPERM | errno::EACCES) || says("Permission denied") {
             EalError::Permission { log }

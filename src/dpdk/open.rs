@@ -166,6 +166,9 @@ impl Setup<'_> {
             rss_key: [0; ffi::HL_RSS_KEY_MAX as usize],
             rss_key_size: 0,
         };
+        if config.rss_types == 0 {
+            config.rx_offloads &= !u64::from(ffi::HL_RX_OFFLOAD_RSS_HASH);
+        }
         if u32::from(self.pool.buffer_bytes()) > info.rx_buffer_max {
             // Its buffers are smaller than a frame may be: packets in several segments, both ways.
             config.rx_offloads |= u64::from(ffi::HL_RX_OFFLOAD_SCATTER) & info.rx_offloads;

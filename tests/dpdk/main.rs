@@ -2,6 +2,7 @@
 
 mod af_packet;
 mod devices;
+mod nic;
 mod packets;
 mod process;
 
