@@ -5,7 +5,9 @@
 use crate::{process, small};
 use etherparse::PacketBuilder;
 use hitless::{
-    dpdk::{Device, Eal, EalOptions, Filter, Mbuf, OpenOptions, OpenPort, Pool, PoolOptions, log},
+    dpdk::{
+        Device, DeviceError, Eal, EalOptions, Filter, Mbuf, OpenOptions, OpenPort, Pool, PoolOptions, log,
+    },
     packet::{Family, MICROSOFT_KEY, Steering, Toeplitz, Tuple, V4, V6},
     port::{Burst, Checksum, Packet, Port},
     types::{Mac, Protocol},
@@ -44,6 +46,7 @@ pub(crate) fn on_cards() {
         println!("{capabilities:#?}");
         let workers = if capabilities.driver == "net_vmxnet3" { 2 } else { capabilities.queues.min(3) as u8 };
         let sender = Device::probe(&eal, first, 1).unwrap().open(&OpenOptions::default(), &pool).unwrap();
+        process::run(process::command("nic in use", &[]));
         let options = OpenOptions {
             workers,
             control: true,
@@ -67,6 +70,16 @@ pub(crate) fn on_cards() {
         println!("{:?}", wire.receiver.nic.counters());
     }
     assert_eq!(pool.available(), 8191);
+}
+
+/// In a second process, while the first has the cards.
+pub(crate) fn in_use() {
+    let nics = env::var(NICS).expect(NICS);
+    let pci: Vec<String> = nics.split(',').map(str::to_owned).collect();
+    let first = pci[0].clone();
+    let eal = Eal::start(&EalOptions { hugepages: true, memory_mb: 32, pci, ..small() }).unwrap();
+    let error = Device::probe(&eal, &first, 1).map(|_| ()).unwrap_err();
+    assert!(matches!(error, DeviceError::Busy { .. }), "{error}");
 }
 
 struct Wire {
