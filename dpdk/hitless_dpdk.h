@@ -96,6 +96,10 @@ int hl_timestamp_field(uint32_t *offset, uint64_t *flag);
 #define HL_RSS_IPV6_UDP 0x0800
 #define HL_RSS_IPV6_SCTP 0x1000
 #define HL_RSS_IPV6_OTHER 0x2000
+/* The same with extension headers. Some devices know IPv6 only in this form. */
+#define HL_RSS_IPV6_EXTENDED 0x08000
+#define HL_RSS_IPV6_TCP_EXTENDED 0x10000
+#define HL_RSS_IPV6_UDP_EXTENDED 0x20000
 
 #define HL_RX_OFFLOAD_IPV4_CHECKSUM 0x00002
 #define HL_RX_OFFLOAD_UDP_CHECKSUM 0x00004

@@ -228,7 +228,7 @@ impl EalOptions {
             EalError::SecondInstance { prefix: self.file_prefix.clone().unwrap_or_else(|| "rte".to_owned()) }
         } else if errno == errno::EALREADY {
             EalError::AlreadyStarted
-        } else if self.hugepages && (says("Cannot get hugepage information") || says("No free")) {
+        } else if self.hugepages && says("Cannot get hugepage information") {
             self.no_hugepages(host)
         } else if matches!(errno, errno::EPERM | errno::EACCES) || says("Permission denied") {
             EalError::Permission { log }
@@ -243,4 +243,114 @@ impl EalOptions {
 fn listed(cores: &[u16]) -> String {
     let listed: Vec<_> = cores.iter().map(u16::to_string).collect();
     listed.join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dpdk::inventory::HugePages;
+
+    fn host() -> Host {
+        Host {
+            hugepages: vec![HugePages { size_kb: 2048, total: 1024, free: 512, mounted: None }],
+            online_cores: vec![0, 1, 2, 3],
+            allowed_cores: vec![0, 1],
+            ..Host::default()
+        }
+    }
+
+    fn options(args: &[&str]) -> EalOptions {
+        EalOptions { args: args.iter().map(|arg| (*arg).to_owned()).collect(), ..EalOptions::default() }
+    }
+
+    #[test]
+    fn arguments_follow_from_the_options() {
+        let default = "hitless --lcores=0@0 -m 1024 --in-memory --no-telemetry --no-pci";
+        assert_eq!(options(&[]).arguments().join(" "), default);
+        let small = EalOptions { hugepages: false, memory_mb: 64, main_core: 200, ..EalOptions::default() };
+        let expected = "hitless --lcores=0@200 -m 64 --no-shconf --no-huge --no-telemetry --no-pci";
+        assert_eq!(small.arguments().join(" "), expected);
+        let nics = EalOptions {
+            pci: vec!["0000:3b:00.0".to_owned(), "0000:3b:00.1,x=1".to_owned()],
+            file_prefix: Some("lb".to_owned()),
+            ..EalOptions::default()
+        };
+        let expected = "hitless --lcores=0@0 -m 1024 --file-prefix=lb --no-telemetry --allow=0000:3b:00.0 \
+                        --allow=0000:3b:00.1,x=1";
+        assert_eq!(nics.arguments().join(" "), expected);
+    }
+
+    #[test]
+    fn what_args_say_is_not_said_twice() {
+        for (args, absent) in [
+            (&["-l", "2"][..], "--lcores"),
+            (&["-l2"], "--lcores"),
+            (&["--lcores=3@3"], "--lcores=0"),
+            (&["--socket-mem=64"], "-m"),
+            (&["--file-prefix=lb"], "--in-memory"),
+            (&["--telemetry"], "--no-telemetry"),
+            (&["-a", "0000:3b:00.0"], "--no-pci"),
+        ] {
+            let arguments = options(args).arguments();
+            assert!(!arguments.iter().any(|argument| argument.starts_with(absent)), "{arguments:?}");
+            assert!(arguments.ends_with(&options(args).args));
+        }
+        assert!(options(&["--log-level=8"]).arguments().contains(&"--lcores=0@0".to_owned()));
+    }
+
+    #[test]
+    fn obstacles_say_what_to_do() {
+        type Spoil = fn(&mut EalOptions, &mut Host);
+        let cases: [(Spoil, &str); 7] = [
+            (
+                |options, _| options.main_core = 4,
+                "core 4 does not exist or is offline: this machine has 0,1,2,3",
+            ),
+            (
+                |options, _| options.main_core = 2,
+                "core 2 is taken from this process (taskset, cpuset, container limit): it may use 0,1",
+            ),
+            (
+                |options, _| options.memory_mb = 1025,
+                "1025 MB of huge pages are wanted, 1024 MB are free: reserve them with `sysctl -w \
+                 vm.nr_hugepages=1025`, or set `hugepages = false`",
+            ),
+            (
+                |options, host| {
+                    host.hugepages.clear();
+                    options.file_prefix = Some("lb".to_owned());
+                },
+                "1024 MB of huge pages are wanted, 0 MB are free: reserve them with `sysctl -w \
+                 vm.nr_hugepages=512` and mount them with `mkdir -p /dev/hugepages && mount -t hugetlbfs none \
+                 /dev/hugepages`, or set `hugepages = false`",
+            ),
+            (
+                |options, host| {
+                    host.memlock = Some(8 << 20);
+                    options.pci.push("0000:3b:00.0".to_owned());
+                },
+                "8 MB may be locked in memory and a PCI device needs 1024 MB: run as root, give CAP_IPC_LOCK, or \
+                 `ulimit -l unlimited` (systemd: LimitMEMLOCK=infinity)",
+            ),
+            (|options, _| options.args.push("a\0".to_owned()), "`a\0` contains a zero byte"),
+            (
+                |options, _| options.pci.push("0000:3b:00.0\0".to_owned()),
+                "`0000:3b:00.0\0` contains a zero byte",
+            ),
+        ];
+        for (spoil, expected) in cases {
+            let (mut options, mut host) = (EalOptions::default(), host());
+            host.hugepages[0].free = 512;
+            assert_eq!(options.check(&host), Ok(()));
+            spoil(&mut options, &mut host);
+            assert_eq!(options.check(&host).map_err(|error| error.to_string()), Err(expected.to_owned()));
+        }
+    }
+
+    #[test]
+    fn without_huge_pages_none_are_asked_for() {
+        let host = Host { hugepages: vec![], memlock: Some(0), ..host() };
+        assert_eq!(EalOptions { hugepages: false, ..EalOptions::default() }.check(&host), Ok(()));
+        assert_eq!(options(&["--no-huge"]).check(&host), Ok(()));
+    }
 }

@@ -71,6 +71,12 @@ pub enum DeviceError {
         /// The command that hands it over.
         command: String,
     },
+    /// This process has opened it already.
+    #[error("`{device}` is open already: name each device once")]
+    AlreadyOpen {
+        /// The device.
+        device: String,
+    },
     /// Another process has it.
     #[error("`{device}` is in use by another process, perhaps a second instance of this one{log}")]
     Busy {
@@ -135,10 +141,27 @@ pub enum DeviceError {
 pub(super) struct Attached {
     port: u16,
     name: String,
-    _running: Arc<Running>,
+    running: Arc<Running>,
 }
 
 impl Attached {
+    /// Has the device's driver take it, if it has not yet.
+    fn new(eal: &Eal, spec: &Spec) -> Result<Self, DeviceError> {
+        let running = eal.running().clone();
+        let mut ports = running.ports();
+        let port = match port_of(&spec.name) {
+            Some(port) => port,
+            None => {
+                spec.check(Path::new("/"))?;
+                attach(spec)?
+            }
+        };
+        let new = ports.insert(port);
+        drop(ports);
+        let name = spec.name.clone();
+        if new { Ok(Self { port, name, running }) } else { Err(DeviceError::AlreadyOpen { device: name }) }
+    }
+
     pub(super) fn port(&self) -> u16 {
         self.port
     }
@@ -168,8 +191,11 @@ impl Attached {
 
 impl Drop for Attached {
     fn drop(&mut self) {
-        // SAFETY: attached once, here; whoever uses the port holds an `Arc` of `self`, so nobody does.
+        let mut ports = self.running.ports();
+        // SAFETY: `self` is the only `Attached` of the port, and whoever uses the port holds an `Arc` of it, so nobody
+        // does.
         unsafe { ffi::hl_device_close(self.port) }
+        ports.remove(&self.port);
     }
 }
 
@@ -190,17 +216,8 @@ impl Device {
     ///
     /// Each names the device and says what to do.
     pub fn probe(eal: &Eal, device: &str, queues: u16) -> Result<Self, DeviceError> {
-        let spec = Spec::parse(device, queues)?;
-        let mark = log::mark();
-        let port = match port_of(&spec.name) {
-            Some(port) => port,
-            None => {
-                spec.check(Path::new("/"))?;
-                attach(&spec, mark)?
-            }
-        };
+        let attached = Attached::new(eal, &Spec::parse(device, queues)?)?;
         super::mbuf::learn_timestamps();
-        let attached = Attached { port, name: spec.name, _running: eal.running().clone() };
         let info = attached.info()?;
         Ok(Self { attached: Arc::new(attached), info, _one_thread: PhantomData })
     }
@@ -230,7 +247,8 @@ fn port_of(name: &str) -> Option<u16> {
     (result == 0).then_some(port)
 }
 
-fn attach(spec: &Spec, mark: u64) -> Result<u16, DeviceError> {
+fn attach(spec: &Spec) -> Result<u16, DeviceError> {
+    let mark = log::mark();
     let device = spec.name.clone();
     let no_driver = || DeviceError::NoDriver { device: device.clone() };
     let arguments = CString::new(spec.arguments.as_str()).map_err(|_| no_driver())?;

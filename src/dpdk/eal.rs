@@ -12,8 +12,9 @@ use super::{
     log,
     pool::RawPool,
 };
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use std::{
+    collections::BTreeSet,
     ffi::{CStr, CString, c_char, c_int},
     marker::PhantomData,
     path::Path,
@@ -34,6 +35,8 @@ pub struct Eal {
 #[derive(Debug)]
 pub(super) struct Running {
     pools: Mutex<Vec<RawPool>>,
+    /// Ports that an `Attached` stands for. Locked while one comes or goes.
+    ports: Mutex<BTreeSet<u16>>,
     /// The command line; the EAL may point into it.
     _arguments: Vec<Vec<u8>>,
 }
@@ -64,7 +67,8 @@ impl Eal {
         let result = start.map_err(|error| failed(error.to_string()))?.join();
         match result {
             Ok(Ok(arguments)) => {
-                let running = Running { pools: Mutex::default(), _arguments: arguments };
+                let running =
+                    Running { pools: Mutex::default(), ports: Mutex::default(), _arguments: arguments };
                 Ok(Self { running: Arc::new(running) })
             }
             Ok(Err(errno)) => Err(options.explain(&host, errno, error_text(errno), mark)),
@@ -96,6 +100,11 @@ impl Running {
     /// Puts `pool` in the EAL's care, who frees it.
     pub(super) fn keep(&self, pool: RawPool) {
         self.pools.lock().push(pool);
+    }
+
+    /// The ports in use; whoever holds this is the only one to attach or close a device.
+    pub(super) fn ports(&self) -> MutexGuard<'_, BTreeSet<u16>> {
+        self.ports.lock()
     }
 }
 

@@ -28,6 +28,8 @@ pub struct OpenOptions {
     pub mtu: u16,
     /// RSS key of 40 to 64 bytes; `None`: a random one.
     pub rss_key: Option<Vec<u8>>,
+    /// Receive times, where the device has them. Some drivers (ice, iavf) receive slower with them.
+    pub rx_timestamps: bool,
 }
 
 impl Default for OpenOptions {
@@ -39,6 +41,7 @@ impl Default for OpenOptions {
             tx_descriptors: 1024,
             mtu: 1500,
             rss_key: None,
+            rx_timestamps: true,
         }
     }
 }
@@ -166,6 +169,12 @@ impl Setup<'_> {
             rss_key: [0; ffi::HL_RSS_KEY_MAX as usize],
             rss_key_size: 0,
         };
+        if config.rss_types == 0 {
+            config.rx_offloads &= !u64::from(ffi::HL_RX_OFFLOAD_RSS_HASH);
+        }
+        if !options.rx_timestamps {
+            config.rx_offloads &= !u64::from(ffi::HL_RX_OFFLOAD_TIMESTAMP);
+        }
         if u32::from(self.pool.buffer_bytes()) > info.rx_buffer_max {
             // Its buffers are smaller than a frame may be: packets in several segments, both ways.
             config.rx_offloads |= u64::from(ffi::HL_RX_OFFLOAD_SCATTER) & info.rx_offloads;

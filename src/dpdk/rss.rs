@@ -21,6 +21,9 @@ pub(super) const WANTED_TYPES: u64 = bits(&[
     ffi::HL_RSS_IPV6_UDP,
     ffi::HL_RSS_IPV6_SCTP,
     ffi::HL_RSS_IPV6_OTHER,
+    ffi::HL_RSS_IPV6_EXTENDED,
+    ffi::HL_RSS_IPV6_TCP_EXTENDED,
+    ffi::HL_RSS_IPV6_UDP_EXTENDED,
 ]);
 
 const SCTP_TYPES: u64 = bits(&[ffi::HL_RSS_IPV4_SCTP, ffi::HL_RSS_IPV6_SCTP]);

@@ -42,6 +42,21 @@ fn a_refused_device_can_be_opened_afterwards() {
 }
 
 #[test]
+fn a_device_is_opened_once() {
+    let pool = pool(127);
+    let port = open("net_null_once0", &OpenOptions::default(), &pool);
+    let again = || Device::probe(&EAL, "net_null_once0", 1).map(|_| ());
+    let expected = DeviceError::AlreadyOpen { device: "net_null_once0".to_owned() };
+    assert_eq!(again(), Err(expected.clone()));
+    // A queue alone keeps it open too.
+    let queues = port.queues;
+    drop((port.nic, port.control));
+    assert_eq!(again(), Err(expected));
+    drop(queues);
+    assert_eq!(again(), Ok(()));
+}
+
+#[test]
 fn more_workers_than_queues_are_refused() {
     let error = error("net_ring_queues0", &OpenOptions { workers: 200, ..OpenOptions::default() });
     let DeviceError::TooFewQueues { device, wanted, most } = error else { panic!("{error}") };

@@ -1,7 +1,15 @@
 //! The DPDK layer on virtual devices: without root, huge pages or a NIC, but for the tests that say so.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "tests, whose helpers clippy does not know as such"
+)]
 
 mod af_packet;
 mod devices;
+mod nic;
 mod packets;
 mod process;
 

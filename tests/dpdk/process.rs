@@ -21,6 +21,8 @@ fn child() {
         Ok("bad argument") => bad_argument(),
         Ok("hugepages") => hugepages(),
         Ok("second instance") => second_instance(),
+        Ok("nic in use") => crate::nic::in_use(),
+        Ok("nic") => crate::nic::on_cards(),
         Ok("af_packet") => crate::af_packet::in_namespace(),
         Ok(case) => panic!("no case {case}"),
         Err(_) => {}
