@@ -184,7 +184,16 @@ impl<F: Mapped> Rig<F> {
             let now = Instant::from_nanos(self.clock.delta_as_nanos(0, self.clock.raw()));
             idle = if self.worker.turn(now) { 0 } else { idle + 1 };
         }
-        if idle>0 { eprintln!("{:?}", crate::types::DropReason::ALL.iter().map(|r|(r.name(), self.tally().drops(*r))).filter(|x|x.1>0).collect::<Vec<_>>()); }
+        if idle > 0 {
+            eprintln!(
+                "{:?}",
+                crate::types::DropReason::ALL
+                    .iter()
+                    .map(|r| (r.name(), self.tally().drops(*r)))
+                    .filter(|x| x.1 > 0)
+                    .collect::<Vec<_>>()
+            );
+        }
     }
 
     pub(super) fn tally(&self) -> Tally {

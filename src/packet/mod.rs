@@ -4,7 +4,7 @@
 //! they lie, compared, hashed and stored back, and never need to be turned.
 
 mod arp;
-mod bytes;
+pub(crate) mod bytes;
 mod checksum;
 mod datagram;
 mod ethernet;

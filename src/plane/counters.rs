@@ -54,7 +54,7 @@ counters! {
     InjectedLost = "injected_lost",
     /// Pings answered; part of `forwarded`.
     EchoReplies = "echo_replies",
-    /// ICMP errors written by this node; part of `forwarded`.
+    /// ICMP errors written by this node, beside the packets they are about.
     IcmpErrors = "icmp_errors",
     /// ICMP errors translated; part of `forwarded`.
     IcmpTranslated = "icmp_translated",

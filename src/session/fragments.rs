@@ -1,6 +1,6 @@
 //! Fragments: where the later fragments of a datagram go, once the first has been seen.
 
-use crate::types::{InstanceId, NextHopId, PortId, WorkerId};
+use crate::types::{InstanceId, WorkerId};
 use std::net::IpAddr;
 
 /// Ways of a set.
@@ -32,10 +32,6 @@ pub enum Heading {
         id: u32,
         /// The instance whose ownership counts.
         instance: InstanceId,
-        /// The port they leave by.
-        port: PortId,
-        /// The next hop's slot.
-        next_hop: NextHopId,
     },
     /// Handed to the worker that owns the session.
     HandOver(WorkerId),

@@ -1,6 +1,6 @@
 //! What a worker knows and counts: everything but the packets themselves.
 
-use super::{family::WorkerFamily, verdict::HopKey};
+use super::{family::WorkerFamily, icmp::Budget, verdict::HopKey};
 use crate::{
     packet::{Family, HashKey, V4, V6},
     plane::{BackendCounters, Counter, Fib, NextHops, Ownership, Tally},
@@ -94,6 +94,9 @@ pub(super) struct Context {
     pub(super) now: Instant,
     pub(super) now_ms: u32,
     lease_holds: bool,
+    /// Answers to what anybody may send.
+    pub(super) icmp_budget: Budget,
+    datagram_id: u32,
     /// Next hops that replies will need.
     pub(super) wanted: ArrayVec<HopKey, BURST>,
 }
@@ -121,6 +124,14 @@ impl Context {
     pub(super) fn active(&self, backend: BackendId) -> u32 {
         let all: u64 = self.all_backends.iter().map(|counters| counters.active(backend)).sum();
         u32::try_from(all).unwrap_or(u32::MAX)
+    }
+
+    /// An identification for a datagram in fragments. Workers count in steps of their number, so that no two give
+    /// the same.
+    pub(super) fn next_datagram_id(&mut self) -> u32 {
+        let workers = self.all_backends.len().max(1) as u32;
+        self.datagram_id = self.datagram_id.wrapping_add(workers);
+        self.datagram_id / workers * workers + u32::from(self.worker.0)
     }
 
     /// Counts the end of a session.
@@ -175,6 +186,8 @@ impl Core {
             now: Instant::ZERO,
             now_ms: 0,
             lease_holds: true,
+            icmp_budget: Budget::new(),
+            datagram_id: seed as u32,
             wanted: ArrayVec::new(),
         };
         let sessions =

@@ -2,12 +2,11 @@
 
 use super::{
     core::{Context, CorePort, Views},
-    exception,
     family::{WorkerFamily, rewrite_transport},
     verdict::{Source, Verdict},
 };
 use crate::{
-    packet::{ETHER_VLAN, Flow},
+    packet::{ETHER_VLAN, Flow, icmp::ErrorMessage},
     plane::NextHop,
     port::Packet,
     session::{Direction, Session, track},
@@ -44,7 +43,7 @@ pub(super) fn forward<F: WorkerFamily, P: Packet>(
         return Verdict::Drop(DropReason::NoRoute);
     };
     if flow.length > outside.facts.mtu {
-        return exception::too_big(packet, inside, outside.facts.mtu, from);
+        return Verdict::Refuse(DropReason::TooBig, ErrorMessage::TooBig { mtu: outside.facts.mtu });
     }
     session.state = track(session.state, flow.protocol, direction, flow.signal);
     session.last_seen_ms = context.now_ms;
@@ -60,7 +59,7 @@ pub(super) fn forward<F: WorkerFamily, P: Packet>(
 
 /// Looks the way up that the session does not remember.
 #[cold]
-fn find_hop<F: WorkerFamily>(
+pub(super) fn find_hop<F: WorkerFamily>(
     session: &mut Session<F>,
     direction: Direction,
     context: &Context,

@@ -5,8 +5,8 @@ use super::verdict::HopKey;
 use crate::types::PortId;
 use std::collections::VecDeque;
 
-/// Packets kept per next hop.
-const PER_HOP: usize = 8;
+/// Packets kept per next hop: a datagram of 32,000 bytes in fragments, and a few more.
+const PER_HOP: usize = 32;
 /// How long one waits.
 const WAIT_MS: u32 = 1_000;
 

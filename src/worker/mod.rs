@@ -18,7 +18,10 @@ mod egress;
 mod exception;
 mod family;
 mod forward;
+mod fragment;
 mod hold;
+mod icmp;
+mod inform;
 mod open;
 mod rings;
 mod run;
@@ -134,6 +137,10 @@ impl<P: Port> Worker<P> {
                 Err(packet) => drop_packet(tally, &packet, DropReason::HandoverFull),
             },
             Verdict::Drop(reason) => drop_packet(tally, &packet, reason),
+            Verdict::Refuse(reason, message) => {
+                drop_packet(tally, &packet, reason);
+                self.inform(message, &packet, port);
+            }
             Verdict::Control | Verdict::Urgent | Verdict::Kernel => {
                 let bytes = packet.length() as u64;
                 match self.rings.punt(verdict, (port, packet)) {

@@ -1,6 +1,9 @@
 //! What becomes of a packet.
 
-use crate::types::{DropReason, PortId, WorkerId};
+use crate::{
+    packet::icmp::ErrorMessage,
+    types::{DropReason, PortId, WorkerId},
+};
 use std::net::IpAddr;
 
 /// A next hop: the neighbour's address on a port.
@@ -13,6 +16,8 @@ pub(super) enum Verdict {
     Transmit(PortId),
     /// Dead.
     Drop(DropReason),
+    /// Dead, and its sender is told why, within limits.
+    Refuse(DropReason, ErrorMessage),
     /// To the control core: ARP, neighbour discovery.
     Control,
     /// To the control core, before all else: BFD and what else the peer sends.
