@@ -7,8 +7,8 @@ use super::{
 use crate::{
     packet::{Family, HashKey, Steering, Tuple, V4, V6},
     plane::{
-        BackendCounters, Counter, Counters, Fib, HaState, Mapped, NextHop, NextHops, Ownership, Publisher,
-        Route, Tally,
+        BackendCounters, Counters, HaState, Mapped, NextHop, NextHops, Ownership, Publisher, Route, Routes,
+        Tally,
     },
     port::PortFacts,
     service::{Backend, Role, SchedulerKind, ServiceSpec, ServiceTable},
@@ -20,7 +20,6 @@ use crate::{
     worker::{PortSettings, RingSizes, Settings, Worker, rings},
 };
 use std::{
-    collections::HashMap,
     io,
     marker::PhantomData,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -47,7 +46,7 @@ pub(super) struct Rig<F: Family> {
     pub(super) shape: Shape,
     pub(super) counters: Arc<Counters>,
     pub(super) services: Publisher<ServiceTable>,
-    _fib: Publisher<Fib>,
+    _routes: Publisher<Routes>,
     clock: quanta::Clock,
     family: PhantomData<F>,
 }
@@ -108,10 +107,9 @@ impl<F: Mapped> Rig<F> {
         let gateway = host::<F>(GATEWAY, 1);
         let everywhere = Prefix::host(host::<F>(0, 0)).widened(0);
         let route = Route { to: everywhere, port: PortId(0), via: Some(gateway) };
-        let slots = HashMap::from([((PortId(0), gateway), NextHopId(0))]);
-        let fib = Publisher::new(Fib::new(vec![route], slots));
+        let routes = Publisher::new(Routes::new(vec![route]));
         let next_hops = Arc::new(NextHops::new(1));
-        next_hops.resolve(NextHopId(0), NextHop { mac: NEIGHBOR, port: PortId(0) });
+        next_hops.resolve(NextHopId(0), gateway, NextHop { mac: NEIGHBOR, port: PortId(0) });
         let ownership = Arc::new(Ownership::new(1));
         ownership.set(InstanceId(0), HaState::Master, 1);
         let backend_slots = (shape.backends + shape.services) as usize;
@@ -151,7 +149,7 @@ impl<F: Mapped> Rig<F> {
             vec![Replay::new(BUFFERS)],
             settings,
             services.reader(),
-            fib.reader(),
+            routes.reader(),
             near.remove(0),
             Arc::clone(&counters),
         );
@@ -160,7 +158,7 @@ impl<F: Mapped> Rig<F> {
             shape,
             counters,
             services,
-            _fib: fib,
+            _routes: routes,
             clock: quanta::Clock::new(),
             family: PhantomData,
         })
@@ -183,16 +181,6 @@ impl<F: Mapped> Rig<F> {
         while self.port().remaining > 0 && idle < 1_000_000 {
             let now = Instant::from_nanos(self.clock.delta_as_nanos(0, self.clock.raw()));
             idle = if self.worker.turn(now) { 0 } else { idle + 1 };
-        }
-        if idle > 0 {
-            eprintln!(
-                "{:?}",
-                crate::types::DropReason::ALL
-                    .iter()
-                    .map(|r| (r.name(), self.tally().drops(*r)))
-                    .filter(|x| x.1 > 0)
-                    .collect::<Vec<_>>()
-            );
         }
     }
 
@@ -239,11 +227,6 @@ impl<F: Mapped> Rig<F> {
     pub(super) fn sample_is_right(&self, recorded: &[u8], length: usize) -> bool {
         !recorded.is_empty()
             && recorded.chunks(length).all(|frame| checks_out::<F>(frame, self.shape.protocol))
-    }
-
-    /// Packets forwarded so far, by the worker's own count.
-    pub(super) fn forwarded(&self) -> u64 {
-        self.tally().get(Counter::Forwarded)
     }
 }
 

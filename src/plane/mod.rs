@@ -2,15 +2,16 @@
 //! thing has exactly one writer.
 
 mod counters;
-mod fib;
+mod index;
 mod memory;
 mod next_hops;
 mod ownership;
 mod published;
+mod routes;
 
 pub use counters::{BackendCounters, Counter, Counters, Tally};
-pub use fib::{Fib, Hop, Route};
 pub use memory::Mapped;
 pub use next_hops::{NextHop, NextHops};
 pub use ownership::{HaState, Ownership};
 pub use published::{Publisher, Reader};
+pub use routes::{Route, Routes, Way};

@@ -3,7 +3,7 @@
 use super::{family::WorkerFamily, icmp::Budget, verdict::HopKey};
 use crate::{
     packet::{Family, HashKey, V4, V6},
-    plane::{BackendCounters, Counter, Fib, NextHops, Ownership, Tally},
+    plane::{BackendCounters, Counter, NextHops, Ownership, Routes, Tally},
     port::{BURST, PortFacts},
     service::ServiceTable,
     session::{Direction, Fragments, LocalAddresses, LocalPorts, Session, Storage, Table, Timeouts},
@@ -67,7 +67,7 @@ pub(super) struct CorePort {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Views<'a> {
     pub(super) services: &'a ServiceTable,
-    pub(super) fib: &'a Fib,
+    pub(super) routes: &'a Routes,
 }
 
 /// The sessions of both families.
@@ -157,6 +157,9 @@ const AGE_ROUND_MS: usize = 1_000;
 /// Entries of each table aged in one turn, at most: bounded work, a microsecond or two.
 const AGE_PER_TURN: usize = 64;
 
+/// A session that was idle for less keeps its next hops in mind.
+const FRESH_MS: u32 = 30_000;
+
 /// How long the later fragments of a datagram are expected: less than a receiver reassembles, more than a path
 /// scatters.
 const FRAGMENT_LIFETIME_MS: u32 = 5_000;
@@ -245,10 +248,14 @@ fn age<F: WorkerFamily>(
 ) {
     let Context { timeouts, now_ms, next_hops, backends, tally, .. } = context;
     let over = |session: &mut Session<F>| {
+        let fresh = session.idle_ms(*now_ms) < FRESH_MS;
         for direction in [Direction::Inbound, Direction::Outbound] {
-            // A slot without an address may be another neighbour's soon.
-            if next_hops.get(session.next_hop(direction)).is_none() {
-                session.set_next_hop(direction, NextHopId::UNKNOWN);
+            let slot = session.next_hop(direction);
+            match next_hops.get(slot) {
+                // A slot without an address may be another neighbour's soon.
+                None => session.set_next_hop(direction, NextHopId::UNKNOWN),
+                Some(_) if fresh => next_hops.mark_used(slot),
+                Some(_) => {}
             }
         }
         let Some(service) = services.service(session.service()) else { return true };

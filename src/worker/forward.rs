@@ -65,10 +65,10 @@ pub(super) fn find_hop<F: WorkerFamily>(
     context: &Context,
     views: &Views<'_>,
 ) -> Result<NextHop, Verdict> {
-    let way =
-        views.fib.way(session.leaving(direction).destination()).ok_or(Verdict::Drop(DropReason::NoRoute))?;
+    let destination = session.leaving(direction).destination();
+    let way = views.routes.way(destination).ok_or(Verdict::Drop(DropReason::NoRoute))?;
     let hold = Verdict::Hold((way.port, way.neighbor));
-    let slot = way.slot.ok_or(hold)?;
+    let slot = context.next_hops.find(way.port, way.neighbor).ok_or(hold)?;
     session.set_next_hop(direction, slot);
     context.next_hops.get(slot).ok_or(hold)
 }

@@ -132,9 +132,10 @@ fn later<F: WorkerFamily, P: Packet>(
             Heading::HandOver(_) => return Err(unmatched),
         };
     context.serves(instance).map_err(Verdict::Drop)?;
-    let way = views.fib.way(destination).ok_or(Verdict::Drop(DropReason::NoRoute))?;
+    let way = views.routes.way(destination).ok_or(Verdict::Drop(DropReason::NoRoute))?;
     let hold = Verdict::Hold((way.port, way.neighbor));
-    let hop = way.slot.and_then(|slot| context.next_hops.get(slot)).ok_or(hold)?;
+    let slot = context.next_hops.find(way.port, way.neighbor).ok_or(hold)?;
+    let hop = context.next_hops.get(slot).ok_or(hold)?;
     let no_port = Verdict::Drop(DropReason::NoRoute);
     let (inside, outside) = (context.port(from.port).ok_or(no_port)?, context.port(hop.port).ok_or(no_port)?);
     if datagram.end > usize::from(outside.facts.mtu) {

@@ -40,7 +40,7 @@ use self::{
     verdict::{Arrival, Source, Verdict},
 };
 use crate::{
-    plane::{Counter, Counters, Fib, Reader},
+    plane::{Counter, Counters, Reader, Routes},
     port::{Burst, Packet, Port},
     service::ServiceTable,
     types::{DropReason, Instant, PortId},
@@ -53,7 +53,7 @@ pub struct Worker<P: Port> {
     ports: Vec<P>,
     core: Core,
     services: Reader<ServiceTable>,
-    fib: Reader<Fib>,
+    routes: Reader<Routes>,
     rings: Rings<P::Packet>,
     egress: Egress<P::Packet>,
     hold: Hold<P::Packet>,
@@ -67,14 +67,14 @@ impl<P: Port> Worker<P> {
         ports: Vec<P>,
         settings: Settings,
         services: Reader<ServiceTable>,
-        fib: Reader<Fib>,
+        routes: Reader<Routes>,
         rings: Rings<P::Packet>,
         counters: Arc<Counters>,
     ) -> Self {
         let egress = Egress::new(ports.len());
         let hold = Hold::new(settings.held_packets);
         let core = Core::new(settings);
-        Self { ports, core, services, fib, rings, egress, hold, counters, published_ms: 0 }
+        Self { ports, core, services, routes, rings, egress, hold, counters, published_ms: 0 }
     }
 
     /// Its queue pairs.
@@ -107,7 +107,7 @@ impl<P: Port> Worker<P> {
 
     /// Every packet of `burst` gets its verdict, and the verdict is carried out.
     fn process(&mut self, burst: &mut Burst<P::Packet>, from: Source) {
-        let views = Views { services: self.services.load(), fib: self.fib.load() };
+        let views = Views { services: self.services.load(), routes: self.routes.load() };
         let verdicts = self.core.decide(&views, burst, from);
         for (packet, verdict) in burst.take().into_iter().zip(verdicts) {
             self.carry_out(verdict, packet, from.port);
@@ -182,8 +182,7 @@ impl<P: Port> Worker<P> {
         let mut released = false;
         for _ in 0..self.hold.len() {
             let Some(waiting) = self.hold.next() else { break };
-            let hop = self.fib.load().slot(waiting.key.0, waiting.key.1);
-            if hop.is_some_and(|slot| self.core.context.next_hops.get(slot).is_some()) {
+            if self.core.context.next_hops.find(waiting.key.0, waiting.key.1).is_some() {
                 released = true;
                 let mut burst = Burst::new();
                 burst.push(waiting.packet);

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     packet::{Flow, agreed_hash, is_martian_source},
-    plane::Counter,
+    plane::{Counter, Way},
     service::{Client, Role},
     session::{Direction, Reference, Session, Wanted, opens},
     types::{DropReason, InstanceId, NextHopId, Protocol, WorkerId},
@@ -128,10 +128,12 @@ fn try_open<F: WorkerFamily>(
     if !service.admits(source) {
         return Err(DropReason::SourceRefused);
     }
-    let way_back = views.fib.way(source).ok_or(DropReason::NoRoute)?;
+    let way_back = views.routes.way(source).ok_or(DropReason::NoRoute)?;
     let client = Client { flow: agreed_hash(&flow.tuple, flow.protocol), source };
     let backend = service.select(&client, |backend| context.active(backend)).ok_or(DropReason::NoBackend)?;
-    let way = views.fib.way(backend.address).ok_or(DropReason::NoRoute)?;
+    let way = views.routes.way(backend.address).ok_or(DropReason::NoRoute)?;
+    let slot = |way: &Way| context.next_hops.find(way.port, way.neighbor).unwrap_or(NextHopId::UNKNOWN);
+    let (slot_there, slot_back) = (slot(&way), slot(&way_back));
     let Context { local_ports, local_addresses, ports, tally, backends, now_ms, worker, .. } = context;
     let wanted = Wanted {
         backend: backend.id,
@@ -150,12 +152,12 @@ fn try_open<F: WorkerFamily>(
         local_ports.take(&wanted, table, *now_ms, evicted).map_err(|_| DropReason::PortsExhausted)?;
     let ids = (service.id(), backend.id, instance);
     let mut session = Session::new(flow.tuple, outbound, flow.protocol, ids, *now_ms);
-    session.set_next_hop(Direction::Inbound, way.slot.unwrap_or(NextHopId::UNKNOWN));
-    session.set_next_hop(Direction::Outbound, way_back.slot.unwrap_or(NextHopId::UNKNOWN));
+    session.set_next_hop(Direction::Inbound, slot_there);
+    session.set_next_hop(Direction::Outbound, slot_back);
     let reference = table.insert(session).map_err(|_| DropReason::SessionTableFull)?;
     tally.add(Counter::SessionsOpened, 1);
     backends.opened(backend.id);
-    if way_back.slot.is_none() {
+    if slot_back == NextHopId::UNKNOWN {
         // Asked now, the reply need not wait.
         let _ = context.wanted.try_push((way_back.port, way_back.neighbor));
     }
