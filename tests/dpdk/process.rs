@@ -2,7 +2,8 @@
 
 use crate::{EAL, small};
 use hitless::dpdk::{
-    self, Device, Eal, EalError, EalOptions, OpenOptions, Pool, PoolOptions, cycles, cycles_hz, log,
+    self, Device, DeviceError, Eal, EalError, EalOptions, OpenOptions, Pool, PoolOptions, cycles, cycles_hz,
+    log,
 };
 use std::{
     env,
@@ -19,6 +20,7 @@ fn child() {
         Ok("lifecycle") => lifecycle(),
         Ok("packet out") => packet_out(),
         Ok("bad argument") => bad_argument(),
+        Ok("no rights") => no_rights(),
         Ok("hugepages") => hugepages(),
         Ok("second instance") => second_instance(),
         Ok("nic in use") => crate::nic::in_use(),
@@ -163,6 +165,21 @@ fn huge_pages_as_root_and_as_nobody() {
         nobody.uid(65534).gid(65534);
         run(nobody);
     }
+}
+
+#[test]
+fn missing_rights_are_named() {
+    let mut nobody = command("no rights", &[]);
+    if is_root() {
+        nobody.uid(65534).gid(65534);
+    }
+    run(nobody);
+}
+
+fn no_rights() {
+    let eal = Eal::start(&small()).unwrap();
+    let error = Device::probe(&eal, "net_af_packet0,iface=lo", 1).map(|_| ()).unwrap_err();
+    assert!(matches!(error, DeviceError::NotPermitted { .. }), "{error}");
 }
 
 fn hugepages() {
