@@ -205,10 +205,13 @@ fn second_instance() {
         assert_eq!(error, EalError::SecondInstance { prefix });
         return;
     }
-    let _first = Eal::start(&options).unwrap();
+    let first = Eal::start(&options).unwrap();
+    let prefix = options.file_prefix.unwrap();
     let mut second = command("second instance", &[]);
-    second.env("HITLESS_TEST_PREFIX", options.file_prefix.unwrap());
+    second.env("HITLESS_TEST_PREFIX", &prefix);
     run(second);
+    drop(first);
+    let _ = std::fs::remove_dir_all(format!("/var/run/dpdk/{prefix}"));
 }
 
 pub(crate) fn is_root() -> bool {
