@@ -1,7 +1,11 @@
-//! With feature `dpdk`: finds libdpdk, compiles `dpdk/*.c` against it and reads `dpdk/hitless_dpdk.h` into Rust.
+//! With feature `dpdk`: finds libdpdk, compiles `dpdk/*.c` against it, reads `dpdk/hitless_dpdk.h` into Rust.
 //!
-//! Another DPDK than the installed one is checked through pkg-config's own variables; for a Debian 13 root in `$R`:
-//! `PKG_CONFIG_SYSROOT_DIR=$R PKG_CONFIG_LIBDIR=$R/usr/lib/x86_64-linux-gnu/pkgconfig:$R/usr/share/pkgconfig cargo check`
+//! Another DPDK than the installed one is checked through pkg-config's own variables, here a Debian 13 in `$R`:
+//!
+//! ```sh
+//! P=$R/usr/lib/x86_64-linux-gnu/pkgconfig:$R/usr/share/pkgconfig
+//! PKG_CONFIG_SYSROOT_DIR=$R PKG_CONFIG_LIBDIR=$P cargo check
+//! ```
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
@@ -53,7 +57,8 @@ mod dpdk {
         String::from_utf8(output.stdout).ok()
     }
 
-    /// The header in Rust; `None` without libclang, of which bindgen panics: the two lines of [`build`] say more.
+    /// The header in Rust; `None` without libclang, of which bindgen panics: the two lines of [`build`] say
+    /// more.
     fn bind() -> Option<()> {
         let target = PathBuf::from(env::var_os("OUT_DIR")?).join("hitless_dpdk.rs");
         std::panic::set_hook(Box::new(|_| ()));

@@ -1,5 +1,5 @@
-//! The least a forwarder can do: receive from one device, transmit to another, touch nothing. What it costs is
-//! what the DPDK layer costs; `dpdk-testpmd --forward-mode=io` is the yardstick.
+//! The least a forwarder can do: receive from one device, transmit to another, touch nothing. What it costs
+//! is what the DPDK layer costs; `dpdk-testpmd --forward-mode=io` is the yardstick.
 //!
 //! ```sh
 //! cargo run --release --example forward_io -- 1 5 net_pcap0,rx_pcap=FILE,infinite_rx=1 net_null0

@@ -18,8 +18,8 @@ pub struct EalOptions {
     pub main_core: u16,
     /// PCI devices it may take, each with device arguments if need be. Empty: the PCI bus is left alone.
     pub pci: Vec<String>,
-    /// Share files under this name with secondary processes. `None`: everything stays in this process's memory,
-    /// and any number of processes run side by side.
+    /// Share files under this name with secondary processes. `None`: everything stays in this process's
+    /// memory, and any number of processes run side by side.
     pub file_prefix: Option<String>,
     /// Further EAL arguments, word for word; one of these replaces what would be said here about its subject.
     pub args: Vec<String>,

@@ -1,9 +1,10 @@
 //! DPDK's environment: started once a process, stopped when its last user is gone.
 //!
-//! Ownership: everything made of DPDK (pools, devices, queues, registered threads) holds an `Arc<Running>`, so
-//! the EAL is stopped after all of them. Only packet buffers do not hold one, for they must stay a pointer wide:
-//! therefore pools are never freed before the EAL is, and the EAL is not stopped, its memory stays mapped, while
-//! a single buffer is out. By then no thread with a pool cache exists, so a buffer that counts as back is back.
+//! Ownership: everything made of DPDK (pools, devices, queues, registered threads) holds an `Arc<Running>`,
+//! so the EAL is stopped after all of them. Only packet buffers do not hold one, for they must stay a pointer
+//! wide: therefore pools are never freed before the EAL is, and the EAL is not stopped, its memory stays
+//! mapped, while a single buffer is out. By then no thread with a pool cache exists, so a buffer that counts
+//! as back is back.
 
 use super::{
     arguments::{EalError, EalOptions},
@@ -38,19 +39,20 @@ pub(super) struct Running {
     /// Ports that an `Attached` stands for. Locked while one comes or goes.
     ports: Mutex<BTreeSet<u16>>,
     /// The command line; the EAL may point into it.
-    _arguments: Vec<Vec<u8>>,
+    arguments: Vec<Vec<u8>>,
 }
 
 static STARTED: AtomicBool = AtomicBool::new(false);
 
 impl Eal {
     /// Starts the EAL, on a thread of its own that ends before this returns: nobody stays pinned to a core.
-    /// From here on what DPDK and other C code print goes to the [log](super::log).
+    /// From here on what DPDK logs, and what C code prints to stderr, goes to the [log](super::log); what C
+    /// code prints to stdout goes nowhere.
     ///
     /// # Errors
     ///
-    /// One that says what to do. After a failure that [`EalOptions::check`] does not find, the process cannot try
-    /// again.
+    /// One that says what to do. After a failure that [`EalOptions::check`] does not find, the process cannot
+    /// try again.
     pub fn start(options: &EalOptions) -> Result<Self, EalError> {
         let host = Host::read(Path::new("/"));
         options.check(&host)?;
@@ -67,8 +69,7 @@ impl Eal {
         let result = start.map_err(|error| failed(error.to_string()))?.join();
         match result {
             Ok(Ok(arguments)) => {
-                let running =
-                    Running { pools: Mutex::default(), ports: Mutex::default(), _arguments: arguments };
+                let running = Running { pools: Mutex::default(), ports: Mutex::default(), arguments };
                 Ok(Self { running: Arc::new(running) })
             }
             Ok(Err(errno)) => Err(options.explain(&host, errno, error_text(errno), mark)),
@@ -100,6 +101,11 @@ impl Running {
     /// Puts `pool` in the EAL's care, who frees it.
     pub(super) fn keep(&self, pool: RawPool) {
         self.pools.lock().push(pool);
+    }
+
+    /// The EAL was not told to leave the PCI bus alone.
+    pub(super) fn sees_pci(&self) -> bool {
+        !self.arguments.iter().any(|argument| argument == b"--no-pci\0")
     }
 
     /// The ports in use; whoever holds this is the only one to attach or close a device.

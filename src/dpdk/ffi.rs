@@ -1,4 +1,5 @@
-//! What `dpdk/hitless_dpdk.h` declares; its comments are the documentation. Nothing outside this layer sees it.
+//! What `dpdk/hitless_dpdk.h` declares; its comments are the documentation. Nothing outside this layer sees
+//! it.
 #![allow(
     non_camel_case_types,
     unreachable_pub,

@@ -1,7 +1,7 @@
 //! Flow rules: UDP packets to a certain port go to a certain queue.
 //!
-//! Ownership: a rule belongs to its [`FlowRule`], whose `Arc<Attached>` keeps the device open until the rule is
-//! gone. DPDK's flow functions take a lock where a driver needs one, so a rule may end on any thread.
+//! Ownership: a rule belongs to its [`FlowRule`], whose `Arc<Attached>` keeps the device open until the rule
+//! is gone. DPDK's flow functions take a lock where a driver needs one, so a rule may end on any thread.
 
 use super::{device::Attached, ffi};
 use std::{
@@ -47,8 +47,8 @@ impl FlowRule {
 
 impl Drop for FlowRule {
     fn drop(&mut self) {
-        // SAFETY: the port is attached, and the rule is destroyed once. A failure leaves the rule to the device's
-        // close.
+        // SAFETY: the port is attached, and the rule is destroyed once. A failure leaves the rule to the
+        // device's close.
         let _ = unsafe { ffi::hl_flow_destroy(self.attached.port(), self.flow.as_ptr()) };
     }
 }

@@ -36,8 +36,8 @@ impl Severity {
     }
 }
 
-/// Takes each line as it is written, without its end, on whichever thread wrote it. It may print, but not call
-/// into this layer.
+/// Takes each line as it is written, without its end, on whichever thread wrote it. It may print, but not
+/// call into this layer.
 pub type Sink = fn(Severity, &str);
 
 /// The last lines, and the beginning of one that has not ended yet.
@@ -103,11 +103,16 @@ pub(super) fn mark() -> u64 {
 pub(super) fn excerpt(mark: u64) -> String {
     const LINES_SHOWN: usize = 4;
     let lines = LINES.lock();
-    // EAL says its last words twice.
-    let new: Vec<&str> =
-        lines.since(mark).map(String::as_str).filter(|line| !line.starts_with("EAL: FATAL: ")).collect();
+    let new: Vec<&str> = lines.since(mark).map(String::as_str).filter(|line| !is_echo(line)).collect();
     let shown = &new[new.len().saturating_sub(LINES_SHOWN)..];
     if shown.is_empty() { String::new() } else { format!(": {}", shown.join("; ")) }
+}
+
+/// What EAL says twice, or says of every failure.
+fn is_echo(line: &str) -> bool {
+    ["EAL: FATAL: ", "EAL: Driver cannot attach", "EAL: Failed to attach"]
+        .iter()
+        .any(|echo| line.starts_with(echo))
 }
 
 /// Whether any line after `mark` contains `text`.
@@ -124,7 +129,8 @@ pub(super) fn open() -> Result<(), i32> {
 
 /// Called by C with a piece of the log.
 unsafe extern "C" fn write(text: *const std::ffi::c_char, length: usize, level: u32) {
-    // SAFETY: the caller, `log_write` in eal.c, passes `length` readable bytes that stay unchanged during the call.
+    // SAFETY: the caller, `log_write` in eal.c, passes `length` readable bytes that stay unchanged during the
+    // call.
     let text = unsafe { std::slice::from_raw_parts(text.cast::<u8>(), length) };
     let (ended, sink) = {
         let mut lines = LINES.lock();

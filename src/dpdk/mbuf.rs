@@ -1,8 +1,9 @@
 //! A packet buffer of DPDK's.
 //!
-//! Ownership: an [`Mbuf`] is the only reference to its buffer; it is born from a pool or a receive queue and ends
-//! in a transmit queue or back in its pool, which never goes before it (see `eal.rs`). So its first cache line
-//! and its bytes are as exclusive as the `Mbuf` itself, and no reference to either outlives a borrow of it.
+//! Ownership: an [`Mbuf`] is the only reference to its buffer; it is born from a pool or a receive queue and
+//! ends in a transmit queue or back in its pool, which never goes before it (see `eal.rs`). So its first
+//! cache line and its bytes are as exclusive as the `Mbuf` itself, and no reference to either outlives a
+//! borrow of it.
 
 use super::ffi;
 use crate::{
@@ -43,8 +44,8 @@ impl Mbuf {
 
     #[inline]
     fn head(&self) -> &ffi::hl_mbuf {
-        // SAFETY: points to a live buffer whose head has this layout (asserted in pool.c); it is ours alone, so
-        // nobody writes it during the borrow.
+        // SAFETY: points to a live buffer whose head has this layout (asserted in pool.c); it is ours alone,
+        // so nobody writes it during the borrow.
         unsafe { self.0.as_ref() }
     }
 
@@ -75,8 +76,8 @@ impl Mbuf {
             return None;
         }
         let at = self.0.as_ptr().cast::<u8>().wrapping_add(TIMESTAMP_OFFSET.load(Ordering::Relaxed) as usize);
-        // SAFETY: the flag is set, so the driver wrote a u64 there, and `learn_timestamps` checked before it stored
-        // the flag that these bytes lie in the buffer's head.
+        // SAFETY: the flag is set, so the driver wrote a u64 there, and `learn_timestamps` checked before it
+        // stored the flag that these bytes lie in the buffer's head.
         Some(unsafe { at.cast::<u64>().read_unaligned() })
     }
 
@@ -86,7 +87,8 @@ impl Mbuf {
         let mbufs = burst.as_mut_ptr().cast::<*mut ffi::hl_mbuf>();
         // SAFETY: to own less than there is is always allowed; the elements now belong to this function.
         unsafe { burst.set_len(0) }
-        // SAFETY: `mbufs` are `count` buffers, each a pointer (`Mbuf` is transparent), owned, and not used after.
+        // SAFETY: `mbufs` are `count` buffers, each a pointer (`Mbuf` is transparent), owned, and not used
+        // after.
         unsafe { ffi::hl_mbuf_free_bulk(mbufs, count) }
     }
 }
@@ -102,8 +104,8 @@ impl Drop for Mbuf {
 impl Packet for Mbuf {
     #[inline]
     fn data(&self) -> &[u8] {
-        // SAFETY: DPDK keeps data_off + data_len within the buffer, and so do `resize` and `move_start`; pool memory
-        // is mapped and was zeroed; the bytes are ours alone and stay so during the borrow.
+        // SAFETY: DPDK keeps data_off + data_len within the buffer, and so do `resize` and `move_start`; pool
+        // memory is mapped and was zeroed; the bytes are ours alone and stay so during the borrow.
         unsafe { slice::from_raw_parts(self.data_pointer(), usize::from(self.head().data_len)) }
     }
 

@@ -1,11 +1,13 @@
 //! From a probed device to a running one: configuration, queues, start, steering.
 //!
-//! Ownership: opening takes the [`Device`] and with it the only way to configure it, before any [`Queue`] exists;
-//! each queue pair that was set up becomes one `Queue`.
+//! Ownership: opening takes the [`Device`] and with it the only way to configure it, before any [`Queue`]
+//! exists; each queue pair that was set up becomes one `Queue`.
 
 use super::{
-    device::{Attached, Device, DeviceError, Nic, Report, pass_multicast},
+    device::{Attached, Device},
+    device_error::DeviceError,
     errno, ffi, log,
+    nic::{Nic, Report, pass_multicast},
     pool::Pool,
     queue::Queue,
     rss,
@@ -83,8 +85,8 @@ impl Device {
         let spare = most > u16::from(workers) && setup.can_steer();
         let (report, pairs) = setup.run(options.control && spare)?;
         let mut queues: Vec<Queue> = (0..pairs)
-            // SAFETY: `run` set up `pairs` queue pairs, and here each index is used once; `self` goes, so nobody can
-            // set them up or make a `Queue` again.
+            // SAFETY: `run` set up `pairs` queue pairs, and here each index is used once; `self` goes, so
+            // nobody can set them up or make a `Queue` again.
             .map(|index| unsafe { Queue::new(&self.attached, index, pool) })
             .collect();
         let control = if pairs > u16::from(workers) { queues.pop() } else { None };
@@ -112,8 +114,8 @@ impl Setup<'_> {
         self.info.rss_types & rss::WANTED_TYPES
     }
 
-    /// Starts the device; how it came out, and how many queue pairs it has. With an `extra` pair only where RSS
-    /// proves to keep out of it.
+    /// Starts the device; how it came out, and how many queue pairs it has. With an `extra` pair only where
+    /// RSS proves to keep out of it.
     fn run(&self, extra: bool) -> Result<(Report, u16), DeviceError> {
         let pairs = u16::from(self.workers) + u16::from(extra);
         let config = self.start(pairs)?;
@@ -137,8 +139,8 @@ impl Setup<'_> {
         attached.step("configuring it", mark, result)?;
         self.set_mtu(mark)?;
         for queue in 0..pairs {
-            // SAFETY: the port is attached, configured for that many queues, and stopped; the pool is the EAL's and
-            // stays as long as that.
+            // SAFETY: the port is attached, configured for that many queues, and stopped; the pool is the
+            // EAL's and stays as long as that.
             let result =
                 unsafe { ffi::hl_device_rx_queue(port, queue, config.rx_descriptors, self.pool.as_ptr()) };
             attached.step("setting up a receive queue", mark, result)?;

@@ -172,7 +172,8 @@ fn raw_pool(
     let name = CString::new(name).unwrap_or_default();
     let socket = numa_node.map_or(-1, c_int::from);
     let mut error = 0;
-    // SAFETY: the EAL runs, as the caller's `Eal` proves; `name` ends with 0; `error` is written during the call.
+    // SAFETY: the EAL runs, as the caller's `Eal` proves; `name` ends with 0; `error` is written during the
+    // call.
     let pool =
         unsafe { ffi::hl_pool_create(name.as_ptr(), packets, cache, data_room, socket, &raw mut error) };
     NonNull::new(pool).map(|pool| RawPool { pool, packets }).ok_or(error)

@@ -1,8 +1,8 @@
 //! One receive queue and one transmit queue of a device.
 //!
 //! Ownership: a device makes one [`Queue`] for each index, it cannot be cloned, and every use takes it
-//! exclusively: so one thread at a time polls a queue, as drivers demand. Its `Arc<Attached>` keeps the device
-//! running, and the device its pool.
+//! exclusively: so one thread at a time polls a queue, as drivers demand. Its `Arc<Attached>` keeps the
+//! device running, and the device its pool.
 
 use super::{device::Attached, ffi, mbuf::Mbuf, pool::Pool};
 use crate::port::{Burst, Port};
@@ -40,11 +40,12 @@ impl Port for Queue {
         let held = burst.len();
         let room = burst.remaining_capacity();
         let free = burst.as_mut_ptr().wrapping_add(held).cast::<*mut ffi::hl_mbuf>();
-        // SAFETY: the device runs and the queue is ours alone; `free` has room for `room` pointers, which an `Mbuf`
-        // is.
+        // SAFETY: the device runs and the queue is ours alone; `free` has room for `room` pointers, which an
+        // `Mbuf` is.
         let received = unsafe { ffi::hl_receive(self.port, self.index, free, room as u16) };
         let received = usize::from(received).min(room);
-        // SAFETY: the driver wrote `received` buffers there and gave them away; they come from `self.pool`.
+        // SAFETY: the driver wrote `received` buffers there and gave them away; they come from pools of the
+        // EAL's.
         unsafe { burst.set_len(held + received) }
         received
     }
@@ -53,15 +54,16 @@ impl Port for Queue {
     fn transmit(&mut self, burst: &mut Burst<Mbuf>) -> usize {
         let held = burst.len();
         let first = burst.as_mut_ptr();
-        // SAFETY: the device runs and the queue is ours alone; `first` has `held` buffers, each a pointer. The driver
-        // owns those it takes.
+        // SAFETY: the device runs and the queue is ours alone; `first` has `held` buffers, each a pointer.
+        // The driver owns those it takes.
         let sent = unsafe { ffi::hl_transmit(self.port, self.index, first.cast(), held as u16) };
         let sent = usize::from(sent).min(held);
-        // SAFETY: fewer than there are; those behind are moved forward below, those before belong to the driver.
+        // SAFETY: fewer than there are; those behind are moved forward below, those before belong to the
+        // driver.
         unsafe { burst.set_len(held - sent) }
         if sent != 0 && sent != held {
-            // SAFETY: both ranges lie in the first `held` slots, and slots may be copied as they are: the old ones
-            // count as empty from here on.
+            // SAFETY: both ranges lie in the first `held` slots, and slots may be copied as they are: the old
+            // ones count as empty from here on.
             unsafe { ptr::copy(first.wrapping_add(sent), first, held - sent) }
         }
         sent

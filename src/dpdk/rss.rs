@@ -1,7 +1,8 @@
 //! Receive-side scaling: key and table given to a device, and read back before anybody predicts by them.
 
 use super::{
-    device::{Attached, DeviceError, driver_name},
+    device::{Attached, driver_name},
+    device_error::DeviceError,
     ffi,
 };
 use crate::packet::{Hashed, Rss};
@@ -47,8 +48,8 @@ const fn bits(flags: &[u32]) -> u64 {
     union
 }
 
-/// The key to give a device that takes `size` bytes: `given`, repeated to that length, or a random one. `None`
-/// for a device that takes none.
+/// The key to give a device that takes `size` bytes: `given`, repeated to that length, or a random one.
+/// `None` for a device that takes none.
 pub(super) fn key(given: Option<&[u8]>, size: u8) -> Result<Option<Vec<u8>>, DeviceError> {
     if let Some(given) = given
         && !(SHORTEST_KEY..=KEY_MAX).contains(&given.len())

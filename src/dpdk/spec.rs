@@ -1,6 +1,6 @@
 //! Device names of the configuration: a PCI address, or a virtual device with its arguments.
 
-use super::{device::DeviceError, inventory::PciNic};
+use super::{device_error::DeviceError, inventory::PciNic};
 use std::{fs, path::Path};
 
 /// Virtual devices whose number of queues is an argument.
@@ -51,6 +51,11 @@ impl Spec {
         Ok(Self { name, arguments: arguments.join(","), pci })
     }
 
+    /// It is made of the kernel's network interfaces, which takes rights.
+    pub(super) fn on_kernel(&self) -> bool {
+        ON_INTERFACE.iter().chain(&["net_tap"]).any(|driver| is_driver(&self.name, driver))
+    }
+
     fn argument(&self, name: &str) -> Option<&str> {
         self.arguments
             .split(',')
@@ -59,8 +64,8 @@ impl Spec {
             .map(|(_, value)| value)
     }
 
-    /// Finds, below `root`, what DPDK reports badly: a card that is absent or not handed over, an interface that
-    /// is not there.
+    /// Finds, below `root`, what DPDK reports badly: a card that is absent or not handed over, an interface
+    /// that is not there.
     pub(super) fn check(&self, root: &Path) -> Result<(), DeviceError> {
         let device = self.name.clone();
         if self.pci {

@@ -26,6 +26,7 @@ fn errors_name_the_device() {
         ("net_af_packet8,iface=hl-nowhere", "`net_af_packet8`: there is no interface `hl-nowhere`"),
         ("net_pcap_none0,rx_pcap=/nonexistent.pcap", "`net_pcap_none0`"),
         ("ffff:ff:1f.7", "`ffff:ff:1f.7`: there is no PCI device at this address"),
+        ("net_pcap_none0,rx_pcap=/nonexistent.pcap", "/nonexistent.pcap: No such file or directory"),
     ] {
         let error = error(device, &OpenOptions::default()).to_string();
         assert!(error.contains(words), "{device}: {error}");
@@ -120,6 +121,16 @@ fn one_worker_needs_no_steering() {
     let port = open("net_null_alone0", &OpenOptions::default(), &pool);
     assert!(matches!(port.nic.report().steering, Steering::Software { workers: 1 }));
     assert!(port.control.is_none());
+}
+
+#[test]
+fn one_worker_can_have_control_beside_it() {
+    let pool = pool(2047);
+    let options = OpenOptions { control: true, ..OpenOptions::default() };
+    let port = open("net_null_two0", &options, &pool);
+    assert_eq!((port.queues.len(), port.control.map(|queue| queue.index())), (1, Some(1)));
+    let tuple = Tuple::<V4>::new(("10.0.0.1".parse().unwrap(), 1), ("10.0.0.2".parse().unwrap(), 2)).unwrap();
+    assert_eq!(port.nic.report().steering.owner(&tuple, Protocol::Tcp), WorkerId(0));
 }
 
 #[test]

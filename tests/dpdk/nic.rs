@@ -1,6 +1,6 @@
-//! Two real (or emulated) network cards whose wires meet in a switch: `HITLESS_TEST_NICS` names both PCI addresses,
-//! with a comma between. Needs root, huge pages and vfio-pci. What is sent through the first is looked for in the
-//! queues of the second.
+//! Two real (or emulated) network cards whose wires meet in a switch: `HITLESS_TEST_NICS` names both PCI
+//! addresses, with a comma between. Needs root, huge pages and vfio-pci. What is sent through the first is
+//! looked for in the queues of the second.
 
 use crate::{process, small};
 use etherparse::PacketBuilder;
@@ -178,7 +178,8 @@ impl Wire {
                 }
             }
         }
-        // Control has no share, all workers have one; but some cards know no RSS and fill only the first queue.
+        // Control has no share, all workers have one; but some cards know no RSS and fill only the first
+        // queue.
         assert_eq!(arrivals[workers..].iter().sum::<i32>(), 0);
         let all = arrivals[..workers].iter().all(|&count| count > 0);
         assert!(all || matches!(steering, Steering::Software { .. }), "{arrivals:?}");

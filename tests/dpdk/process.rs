@@ -2,7 +2,8 @@
 
 use crate::{EAL, small};
 use hitless::dpdk::{
-    self, Device, Eal, EalError, EalOptions, OpenOptions, Pool, PoolOptions, cycles, cycles_hz, log,
+    self, Device, DeviceError, Eal, EalError, EalOptions, OpenOptions, Pool, PoolOptions, cycles, cycles_hz,
+    log,
 };
 use std::{
     env,
@@ -19,6 +20,7 @@ fn child() {
         Ok("lifecycle") => lifecycle(),
         Ok("packet out") => packet_out(),
         Ok("bad argument") => bad_argument(),
+        Ok("no rights") => no_rights(),
         Ok("hugepages") => hugepages(),
         Ok("second instance") => second_instance(),
         Ok("nic in use") => crate::nic::in_use(),
@@ -165,6 +167,21 @@ fn huge_pages_as_root_and_as_nobody() {
     }
 }
 
+#[test]
+fn missing_rights_are_named() {
+    let mut nobody = command("no rights", &[]);
+    if is_root() {
+        nobody.uid(65534).gid(65534);
+    }
+    run(nobody);
+}
+
+fn no_rights() {
+    let eal = Eal::start(&small()).unwrap();
+    let error = Device::probe(&eal, "net_af_packet0,iface=lo", 1).map(|_| ()).unwrap_err();
+    assert!(matches!(error, DeviceError::NotPermitted { .. }), "{error}");
+}
+
 fn hugepages() {
     let eal = Eal::start(&huge()).unwrap();
     let pool = Pool::create(&eal, &PoolOptions { packets: 8191, mtu: 1500, numa_node: None }).unwrap();
@@ -188,10 +205,13 @@ fn second_instance() {
         assert_eq!(error, EalError::SecondInstance { prefix });
         return;
     }
-    let _first = Eal::start(&options).unwrap();
+    let first = Eal::start(&options).unwrap();
+    let prefix = options.file_prefix.unwrap();
     let mut second = command("second instance", &[]);
-    second.env("HITLESS_TEST_PREFIX", options.file_prefix.unwrap());
+    second.env("HITLESS_TEST_PREFIX", &prefix);
     run(second);
+    drop(first);
+    let _ = std::fs::remove_dir_all(format!("/var/run/dpdk/{prefix}"));
 }
 
 pub(crate) fn is_root() -> bool {

@@ -1,10 +1,11 @@
-//! What the machine gives a poll-mode program: huge pages, cores, rights. Read from `/sys` and `/proc` below a
-//! root directory, so that a test can lay one out.
+//! What the machine gives a poll-mode program: huge pages, cores, rights. Read from `/sys` and `/proc` below
+//! a root directory, so that a test can lay one out.
 
 use std::{fs, path::Path};
 
-/// CAP_IPC_LOCK, `linux/capability.h`: locks memory beyond the limit.
-const IPC_LOCK_BIT: u32 = 14;
+/// Bits of `linux/capability.h`: interfaces and raw sockets; memory locked beyond the limit.
+const NET_RIGHTS: u64 = 1 << 12 | 1 << 13;
+const IPC_LOCK: u64 = 1 << 14;
 
 /// Huge pages of one size.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +33,8 @@ pub struct Host {
     pub vfio_loaded: bool,
     /// Most bytes this process may lock; `None`: any number.
     pub memlock: Option<u64>,
+    /// This process may open raw sockets and change interfaces.
+    pub network_rights: bool,
     /// Cores that are on.
     pub online_cores: Vec<u16>,
     /// Cores this process may run on.
@@ -48,16 +51,16 @@ impl Host {
     /// Reads the machine below `root`, which is `/` but in tests. What is not there counts as none.
     pub fn read(root: &Path) -> Self {
         let status = text(root, "proc/self/status");
-        let privileged = field(&status, "CapEff:")
-            .and_then(|bits| u64::from_str_radix(bits, 16).ok())
-            .is_some_and(|bits| bits >> IPC_LOCK_BIT & 1 == 1);
+        let rights =
+            field(&status, "CapEff:").and_then(|bits| u64::from_str_radix(bits, 16).ok()).unwrap_or(0);
         Self {
             hugepages: hugepages(root),
             iommu: !names(root, "sys/kernel/iommu_groups").is_empty(),
             vfio_without_iommu: text(root, "sys/module/vfio/parameters/enable_unsafe_noiommu_mode").trim()
                 == "Y",
             vfio_loaded: root.join("sys/bus/pci/drivers/vfio-pci").is_dir(),
-            memlock: if privileged { None } else { memlock(&text(root, "proc/self/limits")) },
+            memlock: if rights & IPC_LOCK != 0 { None } else { memlock(&text(root, "proc/self/limits")) },
+            network_rights: rights & NET_RIGHTS == NET_RIGHTS,
             online_cores: cores(&text(root, "sys/devices/system/cpu/online")),
             allowed_cores: field(&status, "Cpus_allowed_list:").map(cores).unwrap_or_default(),
             isolated_cores: cores(&text(root, "sys/devices/system/cpu/isolated")),
@@ -187,7 +190,7 @@ mod tests {
             ),
             ("sys/kernel/iommu_groups/0/type", "DMA"),
             ("sys/bus/pci/drivers/vfio-pci/bind", ""),
-            ("proc/self/status", "Name:\tx\nCapEff:\t0000000000000000\nCpus_allowed_list:\t0-2,5\n"),
+            ("proc/self/status", "Name:\tx\nCapEff:\t0000000000003000\nCpus_allowed_list:\t0-2,5\n"),
             (
                 "proc/self/limits",
                 "Max locked memory         8388608              8388608              bytes\n",
@@ -216,6 +219,7 @@ mod tests {
                 vfio_without_iommu: false,
                 vfio_loaded: true,
                 memlock: Some(8_388_608),
+                network_rights: true,
                 online_cores: (0..8).collect(),
                 allowed_cores: vec![0, 1, 2, 5],
                 isolated_cores: vec![2, 3, 5],
