@@ -15,9 +15,12 @@
 //! | 8 | `cli` `bench` |
 
 pub mod bench;
+pub mod cli;
 pub mod config;
+pub mod control;
 #[cfg(feature = "dpdk")]
 pub mod dpdk;
+pub mod manage;
 pub mod packet;
 pub mod plane;
 pub mod port;

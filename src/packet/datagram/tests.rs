@@ -396,7 +396,7 @@ proptest! {
     fn agrees_with_the_fast_path(
         sample: prop::sample::Index, changes in prop::collection::vec((0usize..64, any::<u8>()), 0..4)
     ) {
-        use crate::packet::{Flow, V4, V6};
+        use crate::packet::{Family, V4, V6};
         let samples = samples();
         let mut ip = samples[sample.index(samples.len())].clone();
         for (at, value) in changes {
@@ -405,11 +405,11 @@ proptest! {
         }
         let read = Datagram::parse(&ip, true);
         let general = read.map(|read| (read.protocol, read.end, read.ttl > 1, read.fragment));
-        if let Ok(flow) = Flow::<V4>::parse(&ip, true) {
+        if let Ok(flow) = V4::parse(&ip, true) {
             prop_assert_eq!(general, Ok((flow.protocol.number(), usize::from(flow.length), true, None)));
             prop_assert_eq!(read.unwrap().tuple::<V4>(&ip), Some(flow.tuple));
         }
-        if let Ok(flow) = Flow::<V6>::parse(&ip) {
+        if let Ok(flow) = V6::parse(&ip, false) {
             prop_assert_eq!(general, Ok((flow.protocol.number(), usize::from(flow.length), true, None)));
             prop_assert_eq!(read.unwrap().tuple::<V6>(&ip), Some(flow.tuple));
         }

@@ -1,0 +1,138 @@
+//! L8: the command line.
+
+mod check;
+mod client;
+#[cfg(feature = "dpdk")]
+mod devices;
+mod get;
+mod measure;
+#[cfg(feature = "dpdk")]
+mod start;
+mod table;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::{path::PathBuf, process::ExitCode};
+
+/// Layer-4 load balancer on DPDK: full NAT, microsecond failover, no session lost.
+#[derive(Debug, Parser)]
+#[command(name = "hitless", version, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(flatten)]
+    daemon: Daemon,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Which daemon to talk to.
+#[derive(Clone, Debug, Args)]
+struct Daemon {
+    /// Address of the running daemon
+    #[arg(short, long, global = true, default_value = "127.0.0.1", value_name = "HOST")]
+    server: String,
+    /// Its API port
+    #[arg(short, long, global = true, default_value_t = 11111)]
+    port: u16,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon in the foreground; logs to stderr
+    Run {
+        /// Configuration file
+        #[arg(short, long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Validate a configuration file and name every mistake in it
+    Check {
+        /// Configuration file
+        #[arg(short, long, value_name = "FILE")]
+        config: PathBuf,
+        /// Print the effective configuration, with all defaults filled in
+        #[arg(long)]
+        show: bool,
+    },
+    /// Show the network devices DPDK can use here, and what is missing to use them
+    Devices {
+        /// Further devices to look at, such as net_af_packet0,iface=eth0
+        devices: Vec<String>,
+        /// Print as JSON
+        #[arg(short, long, value_enum, default_value_t = Output::Table)]
+        output: Output,
+    },
+    /// Read the running daemon
+    Get {
+        #[command(subcommand)]
+        what: get::Get,
+    },
+    /// Measure this machine; needs neither a NIC nor root
+    Bench {
+        #[command(subcommand)]
+        what: measure::Bench,
+    },
+}
+
+/// How `get` prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// The usual columns
+    Table,
+    /// All columns
+    Wide,
+    /// The API's answer
+    Json,
+}
+
+/// Why a command failed, and so its exit code.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    /// The daemon, or the machine, refused: 1.
+    #[error("{0}")]
+    Refused(String),
+    /// Bad arguments or bad configuration: 2.
+    #[error("{0}")]
+    Bad(String),
+    /// The daemon cannot be reached: 3.
+    #[error("{0}")]
+    Unreachable(String),
+}
+
+impl Failure {
+    fn code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Refused(_) => 1,
+            Self::Bad(_) => 2,
+            Self::Unreachable(_) => 3,
+        })
+    }
+}
+
+impl Cli {
+    /// Carries the command out; errors go to stderr.
+    pub fn run(self) -> ExitCode {
+        match self.command.run(&self.daemon) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failure) => {
+                table::complain(&failure.to_string());
+                failure.code()
+            }
+        }
+    }
+}
+
+impl Command {
+    fn run(self, daemon: &Daemon) -> Result<(), Failure> {
+        match self {
+            Self::Check { config, show } => check::run(&config, show),
+            Self::Get { what } => what.run(daemon),
+            Self::Bench { what } => what.run(),
+            #[cfg(feature = "dpdk")]
+            Self::Run { config } => start::run(&config),
+            #[cfg(feature = "dpdk")]
+            Self::Devices { devices, output } => devices::run(&devices, output),
+            #[cfg(not(feature = "dpdk"))]
+            Self::Run { .. } | Self::Devices { .. } => Err(Failure::Refused(
+                "this hitless was built without DPDK: build it with the default features to run it".into(),
+            )),
+        }
+    }
+}

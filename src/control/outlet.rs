@@ -1,0 +1,105 @@
+//! How the control core sends: from its own transmit queue where a port has one to spare, otherwise through a ring
+//! to the first worker.
+
+use crate::{
+    port::{Burst, Packet, Port, PortFacts},
+    types::PortId,
+    worker::OnPort,
+};
+use rtrb::Producer;
+
+/// Gives an empty packet of a port's pool.
+pub type Allocator<P> = Box<dyn FnMut() -> Option<P> + Send>;
+
+/// One port, as the control core sends on it.
+pub struct OutletPort<P: Port> {
+    /// The port.
+    pub facts: PortFacts,
+    /// The control core's own queue pair.
+    pub queue: Option<P>,
+    /// Where packets come from.
+    pub allocate: Allocator<P::Packet>,
+}
+
+impl<P: Port> std::fmt::Debug for OutletPort<P> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OutletPort").field("facts", &self.facts).finish_non_exhaustive()
+    }
+}
+
+/// All ports.
+pub struct Outlet<P: Port> {
+    ports: Vec<(OutletPort<P>, Burst<P::Packet>)>,
+    ring: Producer<OnPort<P::Packet>>,
+    sent: u64,
+    lost: u64,
+}
+
+impl<P: Port> std::fmt::Debug for Outlet<P> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Outlet").field("sent", &self.sent).field("lost", &self.lost).finish_non_exhaustive()
+    }
+}
+
+/// Room for what the control core writes.
+const FRAME: usize = 256;
+
+impl<P: Port> Outlet<P> {
+    /// Over the ports in the order of the configuration; `ring` leads to the first worker.
+    pub fn new(ports: Vec<OutletPort<P>>, ring: Producer<OnPort<P::Packet>>) -> Self {
+        Self { ports: ports.into_iter().map(|port| (port, Burst::new())).collect(), ring, sent: 0, lost: 0 }
+    }
+
+    /// The port's facts.
+    pub fn facts(&self, port: PortId) -> Option<&PortFacts> {
+        self.ports.get(port.index()).map(|(port, _)| &port.facts)
+    }
+
+    /// Sends a frame of up to 256 bytes that `write` writes, returning its length. Without a packet or room the
+    /// frame is counted as lost.
+    pub fn send(&mut self, port: PortId, write: impl FnOnce(&mut [u8], &PortFacts) -> Option<usize>) {
+        let Some((outlet, burst)) = self.ports.get_mut(port.index()) else { return };
+        let Some(mut packet) = (outlet.allocate)() else {
+            self.lost += 1;
+            return;
+        };
+        if !packet.resize(FRAME) {
+            self.lost += 1;
+            return;
+        }
+        let written = write(packet.data_mut(), &outlet.facts);
+        if !written.is_some_and(|length| packet.resize(length)) {
+            return;
+        }
+        self.sent += 1;
+        if outlet.queue.is_none() {
+            self.lost += u64::from(self.ring.push((port, packet)).is_err());
+        } else if let Err(_full) = burst.try_push(packet) {
+            self.lost += 1;
+        } else if burst.is_full() {
+            flush(outlet, burst, &mut self.lost);
+        }
+    }
+
+    /// Sends what is gathered.
+    pub fn flush(&mut self) {
+        for (outlet, burst) in &mut self.ports {
+            if !burst.is_empty() {
+                flush(outlet, burst, &mut self.lost);
+            }
+        }
+    }
+
+    /// Frames sent, and of those the ones that found no room.
+    pub const fn counts(&self) -> (u64, u64) {
+        (self.sent, self.lost)
+    }
+}
+
+fn flush<P: Port>(outlet: &mut OutletPort<P>, burst: &mut Burst<P::Packet>, lost: &mut u64) {
+    if let Some(queue) = &mut outlet.queue {
+        queue.transmit(burst);
+    }
+    *lost += burst.len() as u64;
+    burst.clear();
+}

@@ -1,0 +1,255 @@
+//! A node put together: workers, control core and what management keeps of them, over ports of any kind.
+
+use super::{Registry, SessionLists};
+use crate::{
+    config::{self, Config},
+    control::{self, Allocator, Control, Event, NeighborView, NodeAddresses, Outlet, OutletPort},
+    packet::{HashKey, V4, V6},
+    plane::{BackendCounters, Counters, Mapped, NextHops, Ownership, Publisher, Route, Routes},
+    port::{Port, PortFacts},
+    session::{LocalAddresses, Timeouts},
+    types::{Duration, PortId, WorkerId},
+    worker::{Idle, OnPort, PortSettings, RingSizes, Rings, Settings, Worker, rings},
+};
+use crossbeam::queue::ArrayQueue;
+use parking_lot::Mutex;
+use rtrb::{Consumer, Producer};
+use std::{io, sync::Arc};
+
+/// An opened port: its queues, and packets for those who make some.
+pub struct PortParts<P: Port> {
+    /// What the device says.
+    pub facts: PortFacts,
+    /// One queue pair a worker.
+    pub queues: Vec<P>,
+    /// The control core's own, if there is one.
+    pub control: Option<P>,
+    /// Packets for the control core.
+    pub allocate: Allocator<P::Packet>,
+}
+
+impl<P: Port> std::fmt::Debug for PortParts<P> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PortParts").field("facts", &self.facts).finish_non_exhaustive()
+    }
+}
+
+/// What management keeps of a running node.
+#[derive(Debug)]
+pub struct Shared {
+    /// The configuration it was started with.
+    pub config: Config,
+    /// Its ports, as they came up.
+    pub ports: Vec<PortFacts>,
+    /// Services.
+    pub registry: Mutex<Registry>,
+    /// Each worker's counters.
+    pub counters: Vec<Arc<Counters>>,
+    /// Each worker's counts per backend.
+    pub backends: Vec<Arc<BackendCounters>>,
+    /// Who serves.
+    pub ownership: Arc<Ownership>,
+    /// Neighbours.
+    pub neighbors: Arc<NeighborView>,
+    /// Sessions.
+    pub sessions: SessionLists,
+    /// What the control core tells.
+    pub events: Arc<ArrayQueue<Event>>,
+    /// The routes; kept so that readers see them.
+    pub routes: Publisher<Routes>,
+}
+
+/// The rings to and from the kernel interfaces.
+#[derive(Debug)]
+pub struct KernelRings<P> {
+    /// From each worker.
+    pub from_workers: Vec<Consumer<OnPort<P>>>,
+    /// To the first worker.
+    pub to_wire: Producer<OnPort<P>>,
+}
+
+/// A node, ready to turn.
+#[derive(Debug)]
+pub struct Assembly<P: Port> {
+    /// One per worker core.
+    pub workers: Vec<Worker<P>>,
+    /// The control core.
+    pub control: Control<P>,
+    /// Everything else.
+    pub shared: Arc<Shared>,
+    /// For the kernel interfaces.
+    pub kernel: KernelRings<P::Packet>,
+}
+
+/// Why a node cannot be put together.
+#[derive(Debug, thiserror::Error)]
+pub enum AssemblyError {
+    /// There is not enough memory.
+    #[error("no memory for {sessions} sessions: lower `nat.max_sessions` or add memory: {source}")]
+    Memory {
+        /// Sessions of one worker and family.
+        sessions: usize,
+        /// The system's word.
+        source: io::Error,
+    },
+    /// The services are refused.
+    #[error("{0}")]
+    Services(#[from] super::RegistryError),
+}
+
+/// Puts a node together.
+///
+/// # Errors
+///
+/// In words for the person who started it.
+pub fn assemble<P: Port>(config: Config, parts: Vec<PortParts<P>>) -> Result<Assembly<P>, AssemblyError> {
+    let workers = config.cores.workers.len();
+    let mut registry = Registry::new(&config);
+    registry.replace(config.services.clone(), std::time::Instant::now())?;
+    let routes = Publisher::new(routes(&config));
+    // The neighbour machine rests slots before it uses them again: it has three times as many.
+    let next_hops = Arc::new(NextHops::new(3 * config.limits.neighbors as usize));
+    let ownership = Arc::new(Ownership::new(config.instances().len() as u8));
+    let counters: Vec<_> = (0..workers).map(|_| Arc::new(Counters::default())).collect();
+    let backend_slots = config.limits.backends as usize;
+    let backends: Vec<_> = (0..workers).map(|_| Arc::new(BackendCounters::new(backend_slots))).collect();
+    let (near, far) = rings(workers, RingSizes::default());
+    let events = Arc::new(ArrayQueue::new(256));
+    let facts: Vec<PortFacts> = parts.iter().map(|part| part.facts.clone()).collect();
+    let addresses = NodeAddresses::new(
+        facts.iter().zip(&config.ports).map(|(facts, port)| (facts.mac, port.addresses.clone())),
+    );
+
+    let (queues, outlet_ports) = split(parts);
+    let build = |(number, (queues, rings)): (usize, (Vec<P>, Rings<P::Packet>))| {
+        let settings = settings(
+            &config,
+            WorkerId(number as u8),
+            &facts,
+            &next_hops,
+            &ownership,
+            &backends,
+            backend_slots,
+        )?;
+        let counters = Arc::clone(&counters[number]);
+        Ok(Worker::new(queues, settings, registry.reader(), routes.reader(), rings, counters))
+    };
+    let workers: Vec<_> =
+        queues.into_iter().zip(near).enumerate().map(build).collect::<Result<_, AssemblyError>>()?;
+    let control = Control::new(control::Settings {
+        outlet: Outlet::new(outlet_ports, far.from_control),
+        addresses,
+        urgent: far.urgent,
+        neighbors: far.control,
+        requests: far.requests,
+        services: registry.reader(),
+        routes: routes.reader(),
+        next_hops,
+        ownership: Arc::clone(&ownership),
+        workers: counters.clone(),
+        stall: config.cores.stall,
+        max_neighbors: config.limits.neighbors as usize,
+        events: Arc::clone(&events),
+    });
+    let shared = Shared {
+        ports: facts,
+        registry: Mutex::new(registry),
+        counters,
+        backends,
+        ownership,
+        neighbors: control.neighbor_view(),
+        sessions: SessionLists::new(far.commands, far.dumped),
+        events,
+        routes,
+        config,
+    };
+    let kernel = KernelRings { from_workers: far.kernel, to_wire: far.from_kernel };
+    Ok(Assembly { workers, control, shared: Arc::new(shared), kernel })
+}
+
+/// What polling threads do when there is nothing to do.
+pub(super) const fn idle(config: &Config) -> Idle {
+    match config.cores.idle {
+        config::Idle::Spin => Idle::Spin,
+        config::Idle::Pause => Idle::Pause,
+        config::Idle::Sleep => Idle::Sleep,
+    }
+}
+
+/// Each worker's queues over all ports, and the control core's ways out.
+fn split<P: Port>(parts: Vec<PortParts<P>>) -> (Vec<Vec<P>>, Vec<OutletPort<P>>) {
+    let mut queues: Vec<Vec<P>> = Vec::new();
+    let mut outlets = Vec::new();
+    for part in parts {
+        for (worker, queue) in part.queues.into_iter().enumerate() {
+            if queues.len() <= worker {
+                queues.push(Vec::new());
+            }
+            queues[worker].push(queue);
+        }
+        outlets.push(OutletPort { facts: part.facts, queue: part.control, allocate: part.allocate });
+    }
+    (queues, outlets)
+}
+
+fn settings(
+    config: &Config,
+    worker: WorkerId,
+    facts: &[PortFacts],
+    next_hops: &Arc<NextHops>,
+    ownership: &Arc<Ownership>,
+    backends: &[Arc<BackendCounters>],
+    backend_slots: usize,
+) -> Result<Settings, AssemblyError> {
+    let nat = &config.nat;
+    let instance = |name: &str| config.instance_id(name).unwrap_or_default();
+    let local_addresses = LocalAddresses::new(
+        nat.local_addresses.iter().map(|local| (local.address, instance(&local.instance))),
+    );
+    let sessions = (nat.max_sessions as usize).div_ceil(config.cores.workers.len().max(1));
+    let room = |wanted: bool| if wanted { sessions } else { 0 };
+    let memory = |source| AssemblyError::Memory { sessions, source };
+    let millis = |span: Duration| u32::try_from(span.as_millis()).unwrap_or(u32::MAX);
+    let ports = facts.iter().zip(&config.ports).map(|(facts, port)| PortSettings {
+        facts: facts.clone(),
+        kernel_interface: port.kernel_interface.is_some(),
+    });
+    Ok(Settings {
+        worker,
+        ports: ports.collect(),
+        v4: V4::session_memory(room(local_addresses.has::<V4>())).map_err(memory)?,
+        v6: V6::session_memory(room(local_addresses.has::<V6>())).map_err(memory)?,
+        key: HashKey::random(),
+        next_hops: Arc::clone(next_hops),
+        ownership: Arc::clone(ownership),
+        backends: backends.to_vec(),
+        backend_slots,
+        local_addresses,
+        local_ports: nat.ports.ports(),
+        timeouts: Timeouts {
+            opening_ms: millis(nat.tcp_syn_timeout),
+            half_closed_ms: millis(nat.tcp_fin_timeout),
+            closed_ms: millis(nat.tcp_closed_timeout),
+        },
+        held_packets: config.limits.held_packets as usize,
+        fragments: config.limits.fragments as usize,
+    })
+}
+
+fn routes(config: &Config) -> Routes {
+    let on_port = |number: usize| PortId(number as u8);
+    let connected = config.ports.iter().enumerate().flat_map(|(number, port)| {
+        port.addresses.iter().map(move |own| Route { to: own.network(), port: on_port(number), via: None })
+    });
+    let over = |gateway| {
+        config
+            .ports
+            .iter()
+            .position(|port| port.addresses.iter().any(|own| own.contains(gateway)))
+            .map(on_port)
+    };
+    let fixed = config.routes.iter().filter_map(|route| {
+        Some(Route { to: route.to.network(), port: over(route.via)?, via: Some(route.via) })
+    });
+    Routes::new(connected.chain(fixed).collect())
+}
