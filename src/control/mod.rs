@@ -22,7 +22,7 @@ use crate::{
     worker::OnPort,
 };
 use crossbeam::queue::ArrayQueue;
-use rtrb::Consumer;
+use rtrb::{Consumer, Producer};
 use std::{net::IpAddr, sync::Arc};
 
 /// Packets taken from one ring in one turn.
@@ -41,6 +41,10 @@ pub struct Settings<P: Port> {
     pub neighbors: Vec<Consumer<OnPort<P::Packet>>>,
     /// Next hops that workers ask for.
     pub requests: Vec<Consumer<(PortId, IpAddr)>>,
+    /// To the kernel interfaces.
+    pub kernel: Producer<OnPort<P::Packet>>,
+    /// Ports that have one.
+    pub kernel_interfaces: Vec<bool>,
     /// VIPs, local addresses and backends.
     pub services: Reader<ServiceTable>,
     /// Gateways, and which port leads to a backend.
@@ -85,6 +89,8 @@ pub struct Control<P: Port> {
     urgent: Vec<Consumer<OnPort<P::Packet>>>,
     neighbor_rings: Vec<Consumer<OnPort<P::Packet>>>,
     requests: Vec<Consumer<(PortId, IpAddr)>>,
+    kernel: Producer<OnPort<P::Packet>>,
+    kernel_interfaces: Vec<bool>,
     services: Reader<ServiceTable>,
     routes: Reader<Routes>,
     next_hops: Arc<NextHops>,
@@ -113,6 +119,8 @@ impl<P: Port> Control<P> {
             urgent: settings.urgent,
             neighbor_rings: settings.neighbors,
             requests: settings.requests,
+            kernel: settings.kernel,
+            kernel_interfaces: settings.kernel_interfaces,
             services: settings.services,
             routes: settings.routes,
             next_hops: settings.next_hops,

@@ -48,7 +48,11 @@ impl<P: Port> Control<P> {
             for _ in 0..PER_TURN {
                 let Ok((port, packet)) = self.neighbor_rings[ring].pop() else { break };
                 found = true;
-                self.hear(port, packet.data(), now);
+                let answered = self.hear(port, packet.data(), now);
+                if !answered && self.kernel_interfaces.get(port.index()) == Some(&true) {
+                    // The kernel has questions of its own. Without room for the answer it asks again.
+                    let _ = self.kernel.push((port, packet));
+                }
             }
         }
         for ring in &mut self.requests {
@@ -63,22 +67,25 @@ impl<P: Port> Control<P> {
         found
     }
 
-    fn hear(&mut self, port: PortId, frame: &[u8], now: Instant) {
-        let Ok((ethernet, start)) = Ethernet::parse(frame) else { return };
+    /// Whether it was a question to this node, and was answered.
+    fn hear(&mut self, port: PortId, frame: &[u8], now: Instant) -> bool {
+        let Ok((ethernet, start)) = Ethernet::parse(frame) else { return false };
         let body = frame.get(start..).unwrap_or_default();
         let owner =
             Owned { addresses: &self.addresses, services: self.services.load(), ownership: &self.ownership };
         if ethernet.ether_type == ETHER_ARP {
-            let Ok(arp) = Arp::parse(body) else { return };
+            let Ok(arp) = Arp::parse(body) else { return false };
             self.neighbors.hear_arp(port, &arp, &owner, now);
-            self.outlet.send(port, |out, _| answer_arp(port, &ethernet, &arp, &owner, out));
-            return;
+            return self.outlet.send(port, |out, _| answer_arp(port, &ethernet, &arp, &owner, out));
         }
-        let Ok(datagram) = Datagram::parse(body, false) else { return };
-        let Ok(message) = Ndp::parse(body, &datagram) else { return };
+        let Ok(datagram) = Datagram::parse(body, false) else { return false };
+        let Ok(message) = Ndp::parse(body, &datagram) else { return false };
         self.neighbors.hear_ndp(port, &message, &owner, now);
-        if let Ndp::Solicitation(question) = &message {
-            self.outlet.send(port, |out, _| answer_solicitation(port, &ethernet, question, &owner, out));
+        match &message {
+            Ndp::Solicitation(question) => {
+                self.outlet.send(port, |out, _| answer_solicitation(port, &ethernet, question, &owner, out))
+            }
+            Ndp::Advertisement(_) => false,
         }
     }
 

@@ -55,30 +55,29 @@ impl<P: Port> Outlet<P> {
         self.ports.get(port.index()).map(|(port, _)| &port.facts)
     }
 
-    /// Sends a frame of up to 256 bytes that `write` writes, returning its length. Without a packet or room the
-    /// frame is counted as lost.
-    pub fn send(&mut self, port: PortId, write: impl FnOnce(&mut [u8], &PortFacts) -> Option<usize>) {
-        let Some((outlet, burst)) = self.ports.get_mut(port.index()) else { return };
-        let Some(mut packet) = (outlet.allocate)() else {
-            self.lost += 1;
-            return;
+    /// Sends a frame of up to 256 bytes that `write` writes, returning its length, or `None` for nothing to send.
+    /// Returns whether there was something to send; without a packet or room it is counted as lost.
+    pub fn send(&mut self, port: PortId, write: impl FnOnce(&mut [u8], &PortFacts) -> Option<usize>) -> bool {
+        let Some((outlet, burst)) = self.ports.get_mut(port.index()) else { return false };
+        let mut frame = [0; FRAME];
+        let Some(frame) = write(&mut frame, &outlet.facts).and_then(|length| frame.get(..length)) else {
+            return false;
         };
-        if !packet.resize(FRAME) {
-            self.lost += 1;
-            return;
-        }
-        let written = write(packet.data_mut(), &outlet.facts);
-        if !written.is_some_and(|length| packet.resize(length)) {
-            return;
-        }
         self.sent += 1;
-        if outlet.queue.is_none() {
-            self.lost += u64::from(self.ring.push((port, packet)).is_err());
-        } else if let Err(_full) = burst.try_push(packet) {
-            self.lost += 1;
-        } else if burst.is_full() {
-            flush(outlet, burst, &mut self.lost);
+        match (outlet.allocate)().and_then(|packet| filled(packet, frame)) {
+            Some(packet) => {
+                let kept = match outlet.queue {
+                    Some(_) => burst.try_push(packet).is_ok(),
+                    None => self.ring.push((port, packet)).is_ok(),
+                };
+                self.lost += u64::from(!kept);
+                if burst.is_full() {
+                    flush(outlet, burst, &mut self.lost);
+                }
+            }
+            None => self.lost += 1,
         }
+        true
     }
 
     /// Sends what is gathered.
@@ -94,6 +93,13 @@ impl<P: Port> Outlet<P> {
     pub const fn counts(&self) -> (u64, u64) {
         (self.sent, self.lost)
     }
+}
+
+fn filled<P: Packet>(mut packet: P, frame: &[u8]) -> Option<P> {
+    packet.resize(frame.len()).then(|| {
+        packet.data_mut().copy_from_slice(frame);
+        packet
+    })
 }
 
 fn flush<P: Port>(outlet: &mut OutletPort<P>, burst: &mut Burst<P::Packet>, lost: &mut u64) {

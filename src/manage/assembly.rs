@@ -62,7 +62,7 @@ pub struct Shared {
 /// The rings to and from the kernel interfaces.
 #[derive(Debug)]
 pub struct KernelRings<P> {
-    /// From each worker.
+    /// From each worker, and from the control core.
     pub from_workers: Vec<Consumer<OnPort<P>>>,
     /// To the first worker.
     pub to_wire: Producer<OnPort<P>>,
@@ -142,6 +142,8 @@ pub fn assemble<P: Port>(config: Config, parts: Vec<PortParts<P>>) -> Result<Ass
         urgent: far.urgent,
         neighbors: far.control,
         requests: far.requests,
+        kernel: far.control_to_kernel,
+        kernel_interfaces: config.ports.iter().map(|port| port.kernel_interface.is_some()).collect(),
         services: registry.reader(),
         routes: routes.reader(),
         next_hops,

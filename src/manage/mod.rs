@@ -6,6 +6,7 @@
 pub mod api;
 mod assembly;
 mod events;
+mod kernel_interface;
 mod registry;
 mod sessions;
 
@@ -14,7 +15,9 @@ mod clock;
 #[cfg(feature = "dpdk")]
 pub mod node;
 
+pub use assembly::KernelRings;
 pub use assembly::{Assembly, AssemblyError, PortParts, Shared, assemble};
 pub use events::log_events;
+pub use kernel_interface::{KernelInterfaceError, KernelInterfaces};
 pub use registry::{Registry, RegistryError, ServiceEntry};
 pub use sessions::SessionLists;

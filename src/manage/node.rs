@@ -1,11 +1,14 @@
 //! A node on DPDK ports: start, threads, stop.
 
-use super::{Assembly, AssemblyError, PortParts, Shared, assemble, assembly::idle, clock::Clock};
+use super::{
+    Assembly, AssemblyError, KernelInterfaceError, KernelInterfaces, PortParts, Shared, assemble,
+    assembly::idle, clock::Clock,
+};
 use crate::{
     config::{self, Config},
     control,
     dpdk::{
-        Device, DeviceError, Eal, EalError, EalOptions, Nic, OpenOptions, Pool, PoolError, PoolOptions,
+        Device, DeviceError, Eal, EalError, EalOptions, Mbuf, Nic, OpenOptions, Pool, PoolError, PoolOptions,
         Queue, log,
     },
     types::PortId,
@@ -50,6 +53,9 @@ pub enum NodeError {
     /// Tables.
     #[error(transparent)]
     Assembly(#[from] AssemblyError),
+    /// A kernel interface.
+    #[error(transparent)]
+    KernelInterface(#[from] KernelInterfaceError),
     /// A core.
     #[error("core {core} of cores.{role} cannot be used: run `hitless devices` to see which there are")]
     Core {
@@ -101,9 +107,11 @@ impl Node {
         }));
         let claims = config.ports.iter().map(claim).collect::<Result<Vec<_>, _>>()?;
         let eal = Eal::start(&eal_options(&config))?;
-        let (nics, parts) = open_ports(&eal, &config)?;
+        let (nics, pools, parts) = open_ports(&eal, &config)?;
         let idle = idle(&config);
-        let Assembly { workers, control, shared, kernel: _ } = assemble(config, parts)?;
+        let Assembly { workers, mut control, shared, kernel } = assemble(config, parts)?;
+        let mut interfaces =
+            KernelInterfaces::open(&shared.config, &shared.ports, kernel, |port| allocator(&pools, port))?;
         if shared.config.ha.is_none() {
             control.serve_alone();
         }
@@ -117,15 +125,18 @@ impl Node {
         };
         let clock = Clock::start();
         let cores = node.shared.config.cores.clone();
+        let management = cores.management.first().copied().unwrap_or(cores.control);
         for (number, (mut worker, core)) in workers.into_iter().zip(cores.workers).enumerate() {
             node.spawn(format!("worker{number}"), core, "workers", move |stop| {
                 worker::run(&mut worker, idle, stop, || clock.now());
             })?;
         }
-        let mut control = control;
         node.spawn("control".into(), cores.control, "control", move |stop| {
             control::run(&mut control, idle, stop, || clock.now());
         })?;
+        if !interfaces.is_empty() {
+            node.spawn("kernel".into(), management, "management", move |stop| interfaces.run(stop))?;
+        }
         Ok(node)
     }
 
@@ -226,9 +237,18 @@ fn eal_options(config: &Config) -> EalOptions {
     }
 }
 
-fn open_ports(eal: &Eal, config: &Config) -> Result<(Vec<Nic>, Vec<PortParts<Queue>>), NodeError> {
+/// Packets of a port's pool.
+fn allocator(pools: &[Pool], port: PortId) -> impl FnMut() -> Option<Mbuf> + Send + use<> {
+    let pool = pools.get(port.index()).cloned();
+    move || pool.as_ref()?.allocate()
+}
+
+type Opened = (Vec<Nic>, Vec<Pool>, Vec<PortParts<Queue>>);
+
+fn open_ports(eal: &Eal, config: &Config) -> Result<Opened, NodeError> {
     let workers = config.cores.workers.len() as u8;
     let mut nics = Vec::new();
+    let mut pools = Vec::new();
     let mut parts = Vec::new();
     for (number, port) in config.ports.iter().enumerate() {
         let name = || port.name.clone();
@@ -253,9 +273,10 @@ fn open_ports(eal: &Eal, config: &Config) -> Result<(Vec<Nic>, Vec<PortParts<Que
             facts,
             queues: open.queues,
             control: open.control,
-            allocate: Box::new(move || pool.allocate()),
+            allocate: Box::new(allocator(std::slice::from_ref(&pool), PortId(0))),
         });
+        pools.push(pool);
         nics.push(open.nic);
     }
-    Ok((nics, parts))
+    Ok((nics, pools, parts))
 }

@@ -88,8 +88,10 @@ pub struct FarEnds<P> {
     pub control: Vec<Consumer<OnPort<P>>>,
     /// Next hops to resolve.
     pub requests: Vec<Consumer<(PortId, IpAddr)>>,
-    /// What is not ours.
+    /// What is not ours, and last what the control core passes on.
     pub kernel: Vec<Consumer<OnPort<P>>>,
+    /// What the control core found to be the kernel's; its other end is the last of `kernel`.
+    pub control_to_kernel: Producer<OnPort<P>>,
     /// Frames the first worker sends for the control core.
     pub from_control: Producer<OnPort<P>>,
     /// Frames the first worker sends for the kernel interfaces.
@@ -111,11 +113,13 @@ pub fn rings<P>(workers: usize, sizes: RingSizes) -> (Vec<Rings<P>>, FarEnds<P>)
     let (from_control, to_first) = RingBuffer::new(sizes.control);
     let (from_kernel, to_first_too) = RingBuffer::new(sizes.kernel);
     let mut injected = vec![to_first, to_first_too];
+    let (control_to_kernel, passed_on) = RingBuffer::new(sizes.kernel);
     let mut far = FarEnds {
         urgent: Vec::new(),
         control: Vec::new(),
         requests: Vec::new(),
         kernel: Vec::new(),
+        control_to_kernel,
         from_control,
         from_kernel,
         commands: Vec::new(),
@@ -123,6 +127,7 @@ pub fn rings<P>(workers: usize, sizes: RingSizes) -> (Vec<Rings<P>>, FarEnds<P>)
     };
     let mut near: Vec<Rings<P>> =
         (0..workers).map(|_| far.one_worker(&sizes, std::mem::take(&mut injected))).collect();
+    far.kernel.push(passed_on);
     for from in 0..workers {
         for to in 0..workers {
             if from == to {

@@ -1,0 +1,148 @@
+//! Kernel interfaces: a TAP for each port that wants one, whose far side is the kernel. What is not ours goes there,
+//! and what the kernel sends goes out by the port: ssh, BGP daemons, health checks.
+//!
+//! One thread for all of them, on the management cores. It sleeps in the kernel while nothing comes, and looks at
+//! the workers' rings at least every millisecond.
+
+use super::assembly::KernelRings;
+use crate::{
+    config::Config,
+    port::{Packet, PortFacts},
+    types::PortId,
+    worker::Stop,
+};
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    io::ioctl_fionbio,
+};
+use std::{io, sync::atomic::Ordering::Relaxed, time::Duration};
+use tun_rs::{DeviceBuilder, Layer, SyncDevice};
+
+/// Frames moved in one direction before the other gets its turn.
+const PER_TURN: usize = 64;
+/// The longest wait: what a packet to the kernel may wait for.
+const WAIT: Duration = Duration::from_millis(1);
+/// Largest frame of any port.
+const FRAME: usize = 9 * 1024 + 512;
+
+/// A kernel interface could not be made.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "port {port}: kernel_interface = \"{name}\": {source}: it needs CAP_NET_ADMIN, /dev/net/tun, and a name nobody uses"
+)]
+pub struct KernelInterfaceError {
+    port: String,
+    name: String,
+    source: io::Error,
+}
+
+struct Tap<A> {
+    port: PortId,
+    device: SyncDevice,
+    allocate: A,
+}
+
+/// All kernel interfaces.
+pub struct KernelInterfaces<P, A> {
+    taps: Vec<Tap<A>>,
+    rings: KernelRings<P>,
+}
+
+impl<P, A> std::fmt::Debug for KernelInterfaces<P, A> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KernelInterfaces").field("taps", &self.taps.len()).finish_non_exhaustive()
+    }
+}
+
+impl<P: Packet, A: FnMut() -> Option<P>> KernelInterfaces<P, A> {
+    /// Makes the interfaces that the configuration wants, each with its port's MAC and addresses. `allocate` gives
+    /// packets of a port's pool.
+    ///
+    /// # Errors
+    ///
+    /// The first that cannot be made.
+    pub fn open(
+        config: &Config,
+        facts: &[PortFacts],
+        rings: KernelRings<P>,
+        mut allocate: impl FnMut(PortId) -> A,
+    ) -> Result<Self, KernelInterfaceError> {
+        let mut taps = Vec::new();
+        for (port, facts) in config.ports.iter().zip(facts) {
+            let Some(name) = &port.kernel_interface else { continue };
+            let device = tap(name, port, facts).map_err(|source| KernelInterfaceError {
+                port: port.name.clone(),
+                name: name.clone(),
+                source,
+            })?;
+            taps.push(Tap { port: facts.id, device, allocate: allocate(facts.id) });
+        }
+        Ok(Self { taps, rings })
+    }
+
+    /// Whether there is none.
+    pub const fn is_empty(&self) -> bool {
+        self.taps.is_empty()
+    }
+
+    /// Moves frames until `stop`.
+    pub fn run(&mut self, stop: &Stop) {
+        let mut frame = vec![0; FRAME];
+        while !stop.load(Relaxed) {
+            let moved = self.to_kernel() + self.to_wire(&mut frame);
+            if moved == 0 {
+                self.wait();
+            }
+        }
+    }
+
+    fn to_kernel(&mut self) -> usize {
+        let mut moved = 0;
+        for ring in &mut self.rings.from_workers {
+            for _ in 0..PER_TURN {
+                let Ok((port, packet)) = ring.pop() else { break };
+                moved += 1;
+                if let Some(tap) = self.taps.iter().find(|tap| tap.port == port) {
+                    // The kernel drops what it has no room for, as any interface does.
+                    let _ = tap.device.send(packet.data());
+                }
+            }
+        }
+        moved
+    }
+
+    fn to_wire(&mut self, frame: &mut [u8]) -> usize {
+        let mut moved = 0;
+        for tap in &mut self.taps {
+            for _ in 0..PER_TURN {
+                let Ok(length) = tap.device.recv(frame) else { break };
+                moved += 1;
+                let Some(mut packet) = (tap.allocate)() else { continue };
+                if packet.resize(length) {
+                    packet.data_mut().copy_from_slice(&frame[..length]);
+                    let _ = self.rings.to_wire.push((tap.port, packet));
+                }
+            }
+        }
+        moved
+    }
+
+    fn wait(&self) {
+        let mut readable: Vec<_> =
+            self.taps.iter().map(|tap| PollFd::new(&tap.device, PollFlags::IN)).collect();
+        let _ = poll(&mut readable, WAIT.try_into().ok().as_ref());
+    }
+}
+
+fn tap(name: &str, port: &crate::config::Port, facts: &PortFacts) -> io::Result<SyncDevice> {
+    let device =
+        DeviceBuilder::new().name(name).layer(Layer::L2).mac_addr(facts.mac.0).mtu(facts.mtu).build_sync()?;
+    ioctl_fionbio(&device, true)?;
+    for own in &port.addresses {
+        match own.address() {
+            std::net::IpAddr::V4(v4) => device.add_address_v4(v4, own.length())?,
+            std::net::IpAddr::V6(v6) => device.add_address_v6(v6, own.length())?,
+        }
+    }
+    Ok(device)
+}
