@@ -169,17 +169,26 @@ fn plain(items: &[Value], fields: &[(&str, &str)]) {
     table::print(&columns, items.iter().map(row).collect());
 }
 
-fn ports(answer: &Value, _wide: bool) {
-    let fields = [
+fn ports(answer: &Value, wide: bool) {
+    let mut fields = vec![
         ("INDEX", "/portNo"),
         ("PORTNAME", "/portName"),
         ("MAC", "/portHardwareInformation/macAddress"),
         ("MTU", "/portHardwareInformation/mtu"),
+        ("LINK", "/portHardwareInformation/link"),
         ("VLAN", "/portL2Information/vid"),
         ("DEVICE", "/device"),
         ("IPV4", "/portL3Information/IPv4Address"),
         ("IPV6", "/portL3Information/IPv6Address"),
     ];
+    if wide {
+        fields.extend([
+            ("RX PACKETS", "/portStatisticInformation/rxPackets"),
+            ("TX PACKETS", "/portStatisticInformation/txPackets"),
+            ("RX ERRORS", "/portStatisticInformation/rxErrors"),
+            ("TX ERRORS", "/portStatisticInformation/txErrors"),
+        ]);
+    }
     plain(items(answer, "portAttr"), &fields);
 }
 

@@ -34,6 +34,19 @@ impl<P: Port> std::fmt::Debug for PortParts<P> {
     }
 }
 
+/// How a port does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct PortStatus {
+    /// Its link is up; `None` where the driver does not say.
+    pub link: Option<bool>,
+    /// Packets received and sent, by the device's count.
+    pub packets: [u64; 2],
+    /// Bytes received and sent.
+    pub bytes: [u64; 2],
+    /// Packets lost on receipt (queue full, no buffer, damaged), and on sending.
+    pub errors: [u64; 2],
+}
+
 /// What management keeps of a running node.
 #[derive(Debug)]
 pub struct Shared {
@@ -41,6 +54,8 @@ pub struct Shared {
     pub config: Config,
     /// Its ports, as they came up.
     pub ports: Vec<PortFacts>,
+    /// How each port does; renewed several times a second where there are devices.
+    pub port_status: Mutex<Vec<PortStatus>>,
     /// Services.
     pub registry: Mutex<Registry>,
     /// Each worker's counters.
@@ -154,6 +169,7 @@ pub fn assemble<P: Port>(config: Config, parts: Vec<PortParts<P>>) -> Result<Ass
         events: Arc::clone(&events),
     });
     let shared = Shared {
+        port_status: Mutex::new(vec![PortStatus::default(); facts.len()]),
         ports: facts,
         registry: Mutex::new(registry),
         counters,

@@ -16,7 +16,7 @@ mod clock;
 pub mod node;
 
 pub use assembly::KernelRings;
-pub use assembly::{Assembly, AssemblyError, PortParts, Shared, assemble};
+pub use assembly::{Assembly, AssemblyError, PortParts, PortStatus, Shared, assemble};
 pub use events::log_events;
 pub use kernel_interface::{KernelInterfaceError, KernelInterfaces};
 pub use registry::{Registry, RegistryError, ServiceEntry};

@@ -1,7 +1,7 @@
 //! A node on DPDK ports: start, threads, stop.
 
 use super::{
-    Assembly, AssemblyError, KernelInterfaceError, KernelInterfaces, PortParts, Shared, assemble,
+    Assembly, AssemblyError, KernelInterfaceError, KernelInterfaces, PortParts, PortStatus, Shared, assemble,
     assembly::idle, clock::Clock,
 };
 use crate::{
@@ -189,9 +189,18 @@ impl Node {
         }
     }
 
-    /// Whether each port's link is up; `None` where the driver does not say.
-    pub fn links(&self) -> Vec<Option<bool>> {
-        self.nics.iter().map(|nic| nic.link().map(|link| link.up)).collect()
+    /// Reads how the ports do, and logs links that came or went.
+    pub fn look_at_ports(&self) {
+        let status: Vec<PortStatus> = self.nics.iter().map(status).collect();
+        let mut known = self.shared.port_status.lock();
+        for ((new, old), facts) in status.iter().zip(known.iter()).zip(&self.shared.ports) {
+            match (old.link, new.link) {
+                (Some(true), Some(false)) => warn!("port {}: link down", facts.name),
+                (Some(false), Some(true)) => info!("port {}: link up", facts.name),
+                _ => {}
+            }
+        }
+        *known = status;
     }
 
     /// Stops all threads and closes the devices.
@@ -210,6 +219,16 @@ impl Node {
 impl Drop for Node {
     fn drop(&mut self) {
         self.halt();
+    }
+}
+
+fn status(nic: &Nic) -> PortStatus {
+    let counted = nic.counters();
+    PortStatus {
+        link: nic.link().map(|link| link.up),
+        packets: [counted.rx_packets, counted.tx_packets],
+        bytes: [counted.rx_bytes, counted.tx_bytes],
+        errors: [counted.rx_missed + counted.rx_no_buffer + counted.rx_errors, counted.tx_errors],
     }
 }
 

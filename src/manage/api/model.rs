@@ -212,9 +212,30 @@ pub struct PortEntry {
     port_no: u8,
     zone: &'static str,
     device: String,
+    port_software_information: PortSoftware,
     port_hardware_information: PortHardware,
+    port_statistic_information: PortCounters,
     port_l3_information: PortAddresses,
     port_l2_information: PortVlan,
+}
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PortSoftware {
+    port_active: bool,
+    /// 1: physical.
+    port_type: u8,
+}
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PortCounters {
+    rx_bytes: u64,
+    tx_bytes: u64,
+    rx_packets: u64,
+    tx_packets: u64,
+    rx_errors: u64,
+    tx_errors: u64,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -223,6 +244,8 @@ struct PortHardware {
     raw_mac_address: [u8; 6],
     mac_address: String,
     mtu: u16,
+    link: bool,
+    state: bool,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -244,7 +267,11 @@ struct PortVlan {
 impl PortEntry {
     /// All ports.
     pub fn all(shared: &Shared) -> Vec<Self> {
+        let known = shared.port_status.lock().clone();
         let entry = |(facts, port): (&crate::port::PortFacts, &crate::config::Port)| {
+            let status = known.get(facts.id.index()).copied().unwrap_or_default();
+            // A driver that does not say has no link to lose.
+            let link = status.link.unwrap_or(true);
             let texts = |v4: bool| {
                 let own = port.addresses.iter().filter(|own| own.address().is_ipv4() == v4);
                 own.map(ToString::to_string).collect()
@@ -258,6 +285,17 @@ impl PortEntry {
                     raw_mac_address: facts.mac.0,
                     mac_address: facts.mac.to_string(),
                     mtu: facts.mtu,
+                    link,
+                    state: link,
+                },
+                port_software_information: PortSoftware { port_active: link, port_type: 1 },
+                port_statistic_information: PortCounters {
+                    rx_bytes: status.bytes[0],
+                    tx_bytes: status.bytes[1],
+                    rx_packets: status.packets[0],
+                    tx_packets: status.packets[1],
+                    rx_errors: status.errors[0],
+                    tx_errors: status.errors[1],
                 },
                 port_l3_information: PortAddresses { routed: true, ipv4: texts(true), ipv6: texts(false) },
                 port_l2_information: PortVlan { is_pvid: facts.vlan != 0, vid: facts.vlan },

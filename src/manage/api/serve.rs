@@ -70,9 +70,11 @@ async fn serve(listener: TcpListener, node: &Node) -> io::Result<()> {
             .await
     });
     let mut events = interval(Duration::from_millis(20));
+    let mut ports = interval(Duration::from_millis(200));
     loop {
         tokio::select! {
             _ = events.tick() => log_events(&shared.events),
+            _ = ports.tick() => node.look_at_ports(),
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
         }
