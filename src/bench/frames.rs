@@ -58,7 +58,11 @@ pub(super) fn append<F: Family>(
     let pseudo = u32::from(tuple.address_sum())
         + u32::from(u16::from(protocol.number()).to_be())
         + u32::from(payload.to_be());
-    let checksum = !fold(pseudo + sum(&out[at..]));
+    let checksum = match !fold(pseudo + sum(&out[at..])) {
+        // RFC 768: zero would say that there is none.
+        0 if protocol == Protocol::Udp => 0xffff,
+        checksum => checksum,
+    };
     let field = at + if protocol == Protocol::Udp { 6 } else { 16 };
     out[field..field + 2].copy_from_slice(&checksum.to_ne_bytes());
 }

@@ -8,7 +8,6 @@ use crate::{
     packet::{Family, HashKey, Steering, Tuple, V4, V6},
     plane::{
         BackendCounters, Counters, HaState, Mapped, NextHop, NextHops, Ownership, Publisher, Route, Routes,
-        Tally,
     },
     port::PortFacts,
     service::{Backend, Role, SchedulerKind, ServiceSpec, ServiceTable},
@@ -44,8 +43,7 @@ pub(super) struct Shape {
 pub(super) struct Rig<F: Family> {
     pub(super) worker: Worker<Replay>,
     pub(super) shape: Shape,
-    pub(super) counters: Arc<Counters>,
-    pub(super) services: Publisher<ServiceTable>,
+    _services: Publisher<ServiceTable>,
     _routes: Publisher<Routes>,
     clock: quanta::Clock,
     family: PhantomData<F>,
@@ -144,20 +142,18 @@ impl<F: Mapped> Rig<F> {
             fragments: 64,
         };
         let (mut near, _) = rings(1, RingSizes { hand_over: 1, control: 64, kernel: 1 });
-        let counters = Arc::new(Counters::default());
         let worker = Worker::new(
             vec![Replay::new(BUFFERS)],
             settings,
             services.reader(),
             routes.reader(),
             near.remove(0),
-            Arc::clone(&counters),
+            Arc::new(Counters::default()),
         );
         Ok(Self {
             worker,
             shape,
-            counters,
-            services,
+            _services: services,
             _routes: routes,
             clock: quanta::Clock::new(),
             family: PhantomData,
@@ -182,10 +178,6 @@ impl<F: Mapped> Rig<F> {
             let now = Instant::from_nanos(self.clock.delta_as_nanos(0, self.clock.raw()));
             idle = if self.worker.turn(now) { 0 } else { idle + 1 };
         }
-    }
-
-    pub(super) fn tally(&self) -> Tally {
-        self.counters.read()
     }
 
     /// Opens every flow with packets and returns the frames of both directions, in scattered order.

@@ -2,14 +2,14 @@
 
 use super::{Registry, SessionLists};
 use crate::{
-    config::{self, Config},
+    config::Config,
     control::{self, Allocator, Control, Event, NeighborView, NodeAddresses, Outlet, OutletPort},
     packet::{HashKey, V4, V6},
     plane::{BackendCounters, Counters, Mapped, NextHops, Ownership, Publisher, Route, Routes},
     port::{Port, PortFacts},
     session::{LocalAddresses, Timeouts},
     types::{Duration, PortId, WorkerId},
-    worker::{Idle, OnPort, PortSettings, RingSizes, Rings, Settings, Worker, rings},
+    worker::{OnPort, PortSettings, RingSizes, Rings, Settings, Worker, rings},
 };
 use crossbeam::queue::ArrayQueue;
 use parking_lot::Mutex;
@@ -183,15 +183,6 @@ pub fn assemble<P: Port>(config: Config, parts: Vec<PortParts<P>>) -> Result<Ass
     };
     let kernel = KernelRings { from_workers: far.kernel, to_wire: far.from_kernel };
     Ok(Assembly { workers, control, shared: Arc::new(shared), kernel })
-}
-
-/// What polling threads do when there is nothing to do.
-pub(super) const fn idle(config: &Config) -> Idle {
-    match config.cores.idle {
-        config::Idle::Spin => Idle::Spin,
-        config::Idle::Pause => Idle::Pause,
-        config::Idle::Sleep => Idle::Sleep,
-    }
 }
 
 /// Each worker's queues over all ports, and the control core's ways out.

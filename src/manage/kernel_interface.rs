@@ -89,14 +89,14 @@ impl<P: Packet, A: FnMut() -> Option<P>> KernelInterfaces<P, A> {
     pub fn run(&mut self, stop: &Stop) {
         let mut frame = vec![0; FRAME];
         while !stop.load(Relaxed) {
-            let moved = self.to_kernel() + self.to_wire(&mut frame);
+            let moved = self.feed_kernel() + self.feed_wire(&mut frame);
             if moved == 0 {
                 self.wait();
             }
         }
     }
 
-    fn to_kernel(&mut self) -> usize {
+    fn feed_kernel(&mut self) -> usize {
         let mut moved = 0;
         for ring in &mut self.rings.from_workers {
             for _ in 0..PER_TURN {
@@ -111,7 +111,7 @@ impl<P: Packet, A: FnMut() -> Option<P>> KernelInterfaces<P, A> {
         moved
     }
 
-    fn to_wire(&mut self, frame: &mut [u8]) -> usize {
+    fn feed_wire(&mut self, frame: &mut [u8]) -> usize {
         let mut moved = 0;
         for tap in &mut self.taps {
             for _ in 0..PER_TURN {

@@ -2,7 +2,7 @@
 
 use super::{
     Assembly, AssemblyError, KernelInterfaceError, KernelInterfaces, PortParts, PortStatus, Shared, assemble,
-    assembly::idle, clock::Clock,
+    clock::Clock,
 };
 use crate::{
     config::{self, Config},
@@ -12,7 +12,7 @@ use crate::{
         Queue, log,
     },
     types::PortId,
-    worker::{self, Stop},
+    worker::{self, Idle, Stop},
 };
 use std::{
     io,
@@ -219,6 +219,15 @@ impl Node {
 impl Drop for Node {
     fn drop(&mut self) {
         self.halt();
+    }
+}
+
+/// What polling threads do when there is nothing to do.
+const fn idle(config: &Config) -> Idle {
+    match config.cores.idle {
+        config::Idle::Spin => Idle::Spin,
+        config::Idle::Pause => Idle::Pause,
+        config::Idle::Sleep => Idle::Sleep,
     }
 }
 

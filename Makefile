@@ -1,0 +1,29 @@
+# make demo    the lab: a client, two load balancers, backends, real traffic
+# make test    everything that must pass
+# make bench   the measurements of perf/RESULTS.md
+
+BUILD_PACKAGES := libdpdk-dev dpdk-dev libclang-dev pkg-config gcc
+LAB_PACKAGES := iproute2 iputils-ping ethtool curl nginx-light wrk iperf3 socat tcpdump tshark libusrsctp-examples
+
+.PHONY: build test lint unit lab build-packages lab-packages
+
+build: build-packages
+	cargo build --release
+
+build-packages:
+	@lab/install $(BUILD_PACKAGES)
+
+lab-packages:
+	@lab/install $(LAB_PACKAGES)
+
+test: lint unit
+
+lint: build-packages
+	cargo fmt --check
+	cargo clippy --quiet --all-targets -- -D warnings
+	cargo clippy --quiet --all-targets --no-default-features -- -D warnings
+
+# Without DPDK and without root.
+unit: build-packages
+	cargo test --quiet --no-default-features
+	cargo test --quiet
