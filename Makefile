@@ -16,14 +16,19 @@ build-packages:
 lab-packages:
 	@lab/install $(LAB_PACKAGES)
 
-test: lint unit
+test: lint unit lab
 
 lint: build-packages
-	cargo fmt --check
-	cargo clippy --quiet --all-targets -- -D warnings
+	cargo fmt --all --check
+	cargo clippy --quiet --workspace --all-targets -- -D warnings
 	cargo clippy --quiet --all-targets --no-default-features -- -D warnings
 
 # Without DPDK and without root.
 unit: build-packages
 	cargo test --quiet --no-default-features
-	cargo test --quiet
+	cargo test --quiet --lib --test dpdk
+	cargo test --quiet --package hitless-lab
+
+# Real programs in network namespaces. Needs root.
+lab: build-packages lab-packages
+	cargo test --quiet --test lab -- --test-threads=1
