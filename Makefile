@@ -5,7 +5,7 @@
 BUILD_PACKAGES := libdpdk-dev dpdk-dev libclang-dev pkg-config gcc
 LAB_PACKAGES := iproute2 iputils-ping ethtool curl nginx-light wrk iperf3 socat tcpdump tshark libusrsctp-examples
 
-.PHONY: build test lint unit lab build-packages lab-packages
+.PHONY: build demo test lint unit lab build-packages lab-packages
 
 build: build-packages
 	cargo build --release
@@ -15,6 +15,10 @@ build-packages:
 
 lab-packages:
 	@lab/install $(LAB_PACKAGES)
+
+demo: build lab-packages
+	cargo build --release --package hitless-lab
+	target/release/demo
 
 test: lint unit lab
 

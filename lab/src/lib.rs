@@ -29,6 +29,8 @@ pub use namespace::Namespace;
 pub use nginx::Nginx;
 pub use node::{Node, NodeConfig};
 pub use program::Program;
+pub use rustix::process::Signal;
+pub use sweep::remove_own;
 pub use topology::{Host, Lab};
 
 use std::{

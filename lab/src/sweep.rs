@@ -29,6 +29,17 @@ pub(crate) fn sweep() {
     }
 }
 
+/// Removes what this process has made. For signal handlers: whoever still uses it will fail.
+pub fn remove_own() {
+    let own = |name: &String| owner(name) == Some(std::process::id());
+    for name in names("/run/netns").filter(own) {
+        let _ = remove_namespace(&name);
+    }
+    for name in names(FOLDER).filter(own) {
+        let _ = fs::remove_dir_all(Path::new(FOLDER).join(name));
+    }
+}
+
 fn names(folder: &str) -> impl Iterator<Item = String> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().into_string().ok())

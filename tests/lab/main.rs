@@ -14,6 +14,7 @@ mod http;
 mod icmp;
 mod schedulers;
 mod sctp;
+mod start;
 mod throughput;
 
 use hitless_lab::{Host, Lab, Nginx, Node, NodeConfig};
