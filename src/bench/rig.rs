@@ -7,7 +7,8 @@ use super::{
 use crate::{
     packet::{Family, HashKey, Steering, Tuple, V4, V6},
     plane::{
-        BackendCounters, Counters, HaState, Mapped, NextHop, NextHops, Ownership, Publisher, Route, Routes,
+        BackendCounters, Counters, Examined, HaState, Mapped, NextHop, NextHops, Ownership, Publisher, Route,
+        Routes,
     },
     port::PortFacts,
     service::{Backend, Role, SchedulerKind, ServiceSpec, ServiceTable},
@@ -122,6 +123,7 @@ impl<F: Mapped> Rig<F> {
                     mtu: 1500,
                     vlan: 0,
                     steering: Steering::Software { workers: 1 },
+                    rx_descriptors: 1024,
                     checks_ip: false,
                 },
                 kernel_interface: false,
@@ -131,6 +133,7 @@ impl<F: Mapped> Rig<F> {
             key: HashKey::random(),
             next_hops,
             ownership,
+            examined: Arc::new(Examined::new(1)),
             backends: vec![Arc::new(BackendCounters::new(backend_slots))],
             backend_slots,
             local_addresses: LocalAddresses::new(

@@ -30,8 +30,8 @@ mod verdict;
 
 pub use self::core::{PortSettings, Settings};
 pub use dump::{Command, Dump, Dumped};
-pub use open::SYNC_PORT;
-pub use rings::{FarEnds, OnPort, RingSizes, Rings, rings};
+pub use open::{ECHO_PORT, SYNC_PORT};
+pub use rings::{FarEnds, OnPort, RingSizes, Rings, Urgent, rings};
 pub use run::{Idle, Rest, Stop, run};
 
 use self::{
@@ -41,7 +41,7 @@ use self::{
     verdict::{Arrival, Source, Verdict},
 };
 use crate::{
-    plane::{Counter, Counters, Reader, Routes},
+    plane::{Counter, Counters, Examined, Queue, Reader, Routes},
     port::{Burst, Packet, Port},
     service::ServiceTable,
     types::{DropReason, Instant, PortId},
@@ -59,6 +59,8 @@ pub struct Worker<P: Port> {
     egress: Egress<P::Packet>,
     hold: Hold<P::Packet>,
     counters: Arc<Counters>,
+    queues: Vec<Queue>,
+    examined: Arc<Examined>,
     published_ms: u32,
 }
 
@@ -74,8 +76,22 @@ impl<P: Port> Worker<P> {
     ) -> Self {
         let egress = Egress::new(ports.len());
         let hold = Hold::new(settings.held_packets);
+        let queues = settings.ports.iter().map(|port| Queue::new(port.facts.rx_descriptors.into())).collect();
+        let examined = Arc::clone(&settings.examined);
         let core = Core::new(settings);
-        Self { ports, core, services, routes, rings, egress, hold, counters, published_ms: 0 }
+        Self {
+            ports,
+            core,
+            services,
+            routes,
+            rings,
+            egress,
+            hold,
+            counters,
+            queues,
+            examined,
+            published_ms: 0,
+        }
     }
 
     /// Its queue pairs.
@@ -90,10 +106,15 @@ impl<P: Port> Worker<P> {
         for port in 0..self.ports.len() {
             let mut burst = Burst::new();
             let received = self.ports[port].receive(&mut burst);
+            let looked_through = self.queues[port].after(received, now);
             if received > 0 {
                 found = true;
                 self.core.context.tally.add(Counter::Received, received as u64);
                 self.process(&mut burst, Source { port: PortId(port as u8), arrival: Arrival::Wire });
+            }
+            // After its packets: what is the control core's lies in the ring by now.
+            if let Some(until) = looked_through {
+                self.examined.set(port, until);
             }
         }
         found |= self.take_handed_in();
@@ -145,7 +166,18 @@ impl<P: Port> Worker<P> {
             }
             Verdict::Control | Verdict::Urgent | Verdict::Kernel => {
                 let bytes = packet.length() as u64;
-                match self.rings.punt(verdict, (port, packet)) {
+                let passed = match verdict {
+                    Verdict::Urgent => {
+                        let received_at = self.core.context.now;
+                        let passed = self.rings.report(Urgent { port, received_at, packet });
+                        if passed.is_err() {
+                            self.examined.count_lost();
+                        }
+                        passed
+                    }
+                    _ => self.rings.punt(verdict, (port, packet)),
+                };
+                match passed {
                     Ok(counter) => {
                         tally.add(Counter::Rx, 1);
                         tally.add(Counter::RxBytes, bytes);
