@@ -124,6 +124,7 @@ impl<F: Mapped> Rig<F> {
                     vlan: 0,
                     steering: Steering::Software { workers: 1 },
                     rx_descriptors: 1024,
+                    hardware_timestamps: false,
                     checks_ip: false,
                 },
                 kernel_interface: false,
