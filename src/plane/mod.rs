@@ -9,9 +9,10 @@ mod ownership;
 mod published;
 mod routes;
 
+pub use crate::types::HaState;
 pub use counters::{BackendCounters, Counter, Counters, Tally};
 pub use memory::Mapped;
 pub use next_hops::{NextHop, NextHops};
-pub use ownership::{HaState, Ownership};
+pub use ownership::Ownership;
 pub use published::{Publisher, Reader};
 pub use routes::{Route, Routes, Way};
