@@ -4,3 +4,4 @@ pub mod bfd;
 pub mod neighbor;
 pub mod owner;
 pub mod responder;
+pub mod witness;
