@@ -1,5 +1,6 @@
 //! L2: protocol machines without I/O and without a clock. Packets, the time and wishes go in, effects come out.
 
+pub mod announce;
 pub mod bfd;
 pub mod election;
 pub mod neighbor;
