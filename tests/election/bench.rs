@@ -21,6 +21,8 @@ pub(crate) enum Bfd {
     Leaving,
     /// Down, detection time expired.
     Deaf,
+    /// A LoxiLB peer, Up: whether this node's discriminator is the higher one.
+    LoxiLb(bool),
 }
 
 /// What the gateways do, asked every 10 ms.
@@ -29,6 +31,8 @@ pub(crate) enum Gateways {
     None,
     Answer,
     Silent,
+    /// They would answer, but were not asked: this node stood still.
+    NotAsked,
 }
 
 pub(crate) const fn ms(ms: u64) -> Duration {
@@ -187,6 +191,10 @@ impl Bench {
         match self.gateways {
             Gateways::None => Evidence { window, ..Evidence::NOT_ASKED },
             Gateways::Answer => Evidence { asked: true, answered: Some(self.now), lost_since: None, window },
+            Gateways::NotAsked => {
+                let answered = Some(self.silent_since);
+                Evidence { asked: true, answered, lost_since: None, window }
+            }
             Gateways::Silent => {
                 let lost = self.silent_since + window;
                 Evidence {
@@ -209,7 +217,7 @@ impl Bench {
 
     /// One look at the present moment, without anything new from the peer.
     pub(crate) fn look(&mut self) {
-        if self.gateways != Gateways::Silent {
+        if !matches!(self.gateways, Gateways::Silent | Gateways::NotAsked) {
             self.silent_since = self.now;
         }
         let surroundings = Surroundings {
@@ -237,6 +245,7 @@ impl Bench {
                     expires_at: Some(self.now + DETECTION),
                     admin_down: *bfd == Bfd::Leaving,
                     deaf: *bfd == Bfd::Deaf,
+                    leads: if let Bfd::LoxiLb(leads) = *bfd { Some(leads) } else { None },
                 };
                 self.view.report(path, report);
             }

@@ -285,3 +285,57 @@ fn two_instances_may_be_served_by_different_nodes() {
     bench.run(5);
     assert_eq!(bench.elections.admin_down(), None);
 }
+
+#[test]
+fn a_peer_that_cannot_serve_is_not_waited_for() {
+    for role in [Role::Init, Role::Fenced, Role::Admin] {
+        let mut bench = Bench::standby();
+        bench.hear(Entry { priority: 255, ..entry(role, 5) });
+        bench.look();
+        bench.expect(Role::Standby, Role::Alone, Reason::PeerUnfit);
+    }
+    // Nor one that could, but is kept from it.
+    let mut bench = Bench::standby();
+    bench.hear(Entry { priority: 255, eligible: false, ..entry(Role::Sync, 5) });
+    bench.look();
+    bench.expect(Role::Standby, Role::Alone, Reason::PeerUnfit);
+}
+
+#[test]
+fn at_a_cold_start_a_peer_whose_ports_come_up_later_has_its_chance() {
+    let mut bench = Bench::new();
+    bench.peer = Some(Entry { priority: 200, ..entry(Role::Init, 0) });
+    bench.run(LONE_START_MS / 2);
+    assert_eq!(bench.role(), Role::Sync);
+    bench.peer = Some(Entry { priority: 200, ..entry(Role::Sync, 0) });
+    bench.run(10_000);
+    assert_eq!(bench.role(), Role::Sync, "it comes first");
+    let mut bench = Bench::new();
+    bench.peer = Some(Entry { priority: 200, ..entry(Role::Init, 0) });
+    bench.run(LONE_START_MS + 20);
+    assert_eq!(bench.role(), Role::Alone, "it had its chance");
+}
+
+#[test]
+fn a_standby_without_a_network_is_not_ready_for_one_with_it() {
+    for (witness, expected) in [(true, Request::None), (false, Request::Ready(6))] {
+        let mut bench = Bench::standby();
+        bench.gateways = Gateways::Silent;
+        bench.peer_sender.witness = witness;
+        bench.run(100);
+        bench.hear(Entry { request: Request::Switch(6), ..entry(Role::Active, 5) });
+        bench.look();
+        assert_eq!(bench.request(), expected);
+    }
+}
+
+#[test]
+fn a_node_with_a_fault_takes_nothing_back() {
+    let mut bench = Bench::active();
+    bench.healthy = false;
+    bench.step();
+    bench.changes();
+    bench.vanish();
+    bench.run(10);
+    bench.expect(Role::Handover, Role::Fenced, Reason::SelfCheck);
+}

@@ -106,12 +106,13 @@ proptest! {
     }
 
     /// A standby that loses its network, in whatever order and for however long, costs the MASTER nothing: it serves
-    /// on, before, during and after.
+    /// on, before, during and after. Only a loss shorter than the standby's own patience with its gateway (70 ms at
+    /// 10 ms between questions) cannot be told from a MASTER that died.
     #[test]
     fn an_isolated_standby_costs_nothing(
         network_first: bool,
         apart in 0u64..120,
-        cut_for in 1u64..5000,
+        cut_for in 100u64..5000,
         gateway_back_first: bool,
         back_apart in 0u64..900,
         seed: u64,

@@ -167,6 +167,33 @@ fn loxilb_558_two_masters() {
     assert_eq!(pair.master(), Some(1), "{}", pair.story());
 }
 
+/// A pair migrated node by node: LoxiLB elects by discriminator and says nothing but BFD.
+#[test]
+fn loxilb_as_a_peer_is_agreed_with() {
+    let serve = |bench: &mut Bench| {
+        bench.bfd = vec![Bfd::LoxiLb(true)];
+        bench.run(2);
+        assert_eq!(bench.role(), Role::Active);
+    };
+    let mut bench = Bench::new();
+    bench.bfd = vec![Bfd::Heard];
+    bench.run(20_000);
+    assert_eq!(bench.role(), Role::Sync, "the handshake decides nothing");
+    serve(&mut bench);
+    bench.changes();
+    bench.expect_nothing(20_000);
+    // It restarts and has the higher one now: it serves, so this node does not.
+    bench.bfd = vec![Bfd::LoxiLb(false)];
+    bench.step();
+    bench.expect(Role::Active, Role::Sync, Reason::HigherClaim);
+    bench.expect_nothing(20_000);
+    bench.vanish();
+    assert_eq!(bench.run_until_change(10), 3);
+    bench.expect(Role::Sync, Role::Alone, Reason::PeerSilent);
+    // The survivor's discriminator is the higher one from now on.
+    serve(&mut bench);
+}
+
 /// keepalived: both MASTER while advertisements are lost in one direction only.
 #[test]
 fn keepalived_one_way_loss_makes_two_masters() {
@@ -209,4 +236,18 @@ fn blocked_bfd_makes_no_ping_pong() {
     bench.peer = Some(entry(Role::Alone, 7));
     bench.run(10_000);
     assert_eq!(bench.steps(), [(Role::Sync, Reason::HigherClaim)]);
+}
+
+/// LoxiLB issue 565, from the other side: the peer restarted and serves anew, so what is here is of its time before.
+#[test]
+fn loxilb_565_a_copy_of_a_peer_that_restarted() {
+    let mut bench = Bench::standby();
+    bench.peer_sender = Sender { incarnation: 0x13, sequence: 0, ..bench.peer_sender };
+    bench.hear(entry(Role::Alone, 1001));
+    bench.look();
+    bench.expect(Role::Standby, Role::Sync, Reason::CopyLost);
+    // What it said before it restarted is void, of instances too that it has not named since.
+    bench.peer_sender = Sender { incarnation: 0x14, sequence: 0, ..bench.peer_sender };
+    bench.hear(Entry { name: name_hash("green"), ..entry(Role::Alone, 1001) });
+    assert_eq!(bench.status().peer, None);
 }

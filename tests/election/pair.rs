@@ -4,7 +4,7 @@
 use crate::bench::ms;
 use hitless::{
     protocol::{
-        bfd::{Hop, MAX_DATAGRAM, Path, Random, SessionId, Sessions, Timers},
+        bfd::{Compatibility, Hop, MAX_DATAGRAM, Path, Random, SessionId, Sessions, Timers},
         election::*,
         witness::{Check, Gateway, Request as Question, Witness},
     },
@@ -313,7 +313,7 @@ impl Pair {
         }
         running.sessions.expire(PORT, now, std::mem::take(&mut node.ran_over), now, |_, _| {});
         let status = running.sessions.get(running.session).unwrap().status();
-        running.view.report(0, PathReport::from(&status));
+        running.view.report(0, PathReport::new(&status, Compatibility::Standard));
         let evidence = running.witness.judge(now);
         let (view, healthy) = (&running.view, node.healthy);
         let surroundings = Surroundings { view, evidence, healthy, drained_at: now, now };

@@ -70,6 +70,18 @@ fn r2_a_standby_needs_a_witness_that_answered_after_the_peer() {
 }
 
 #[test]
+fn r2_an_answer_that_is_too_old_is_waited_for() {
+    let mut bench = Bench::standby();
+    bench.gateways = Gateways::NotAsked;
+    bench.run(40);
+    bench.vanish();
+    bench.expect_nothing(20);
+    bench.gateways = Gateways::Answer;
+    bench.step();
+    bench.expect(Role::Standby, Role::Alone, Reason::PeerSilent);
+}
+
+#[test]
 fn r2_an_isolated_standby_does_not_take_over_when_its_gateway_is_back_first() {
     let mut bench = Bench::standby();
     bench.gateways = Gateways::Silent;
@@ -122,6 +134,23 @@ fn r3_who_hears_nobody_and_reaches_no_gateway_gives_up() {
     bench.vanish();
     bench.run(10_000);
     assert_eq!(bench.role(), Role::Alone);
+}
+
+#[test]
+fn r3_two_nodes_that_hear_each_other_are_not_isolated() {
+    // The gateway is gone for both, and both have given up: one of them serves those it can reach.
+    let mut bench = Bench::fenced();
+    bench.bfd = vec![Bfd::Heard];
+    bench.peer = Some(entry(Role::Fenced, 1));
+    bench.expect_nothing(1000);
+    bench.peer_sender.witness = false;
+    bench.run(20);
+    let expected = [
+        (Role::Sync, Reason::WitnessBack),
+        (Role::Alone, Reason::PeerUnfit),
+        (Role::Active, Reason::PeerBack),
+    ];
+    assert_eq!(bench.steps(), expected);
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! What is the case at one moment, as one instance sees it.
 
 use super::{
-    claim::Claim,
-    hello::Entry,
+    claim::{Claim, Holding},
+    hello::{Entry, Request},
+    role::Role,
     view::{Presence, Silence},
 };
 use crate::{protocol::witness::Evidence, types::Instant};
@@ -11,6 +12,8 @@ use crate::{protocol::witness::Evidence, types::Instant};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Situation {
     pub(super) presence: Presence,
+    /// A LoxiLB peer has elected: this node or itself.
+    pub(super) elected: Option<bool>,
     pub(super) evidence: Evidence,
     /// Ports and workers of this node are well.
     pub(super) healthy: bool,
@@ -35,6 +38,23 @@ pub(super) struct Heard {
 }
 
 impl Heard {
+    /// What a LoxiLB peer would say, if it said hello: that it serves by a claim above all others, or that it follows
+    /// and comes last.
+    pub(super) const fn loxilb(this_node_leads: bool, at: Instant) -> Self {
+        let (role, term) = if this_node_leads { (Role::Sync, 0) } else { (Role::Active, u64::MAX) };
+        let entry = Entry {
+            name: 0,
+            role,
+            term,
+            priority: 0,
+            holding: Holding::Nothing,
+            ready: false,
+            eligible: true,
+            request: Request::None,
+        };
+        Self { entry, claim: entry.claim(0), hears_us: true, witness: !this_node_leads, at }
+    }
+
     pub(super) const fn serves(&self) -> bool {
         self.entry.role.serves()
     }

@@ -56,23 +56,23 @@ impl Why {
     }
 }
 
-/// How far a hand-over is, while this node still serves.
+/// A hand-over that has begun, while this node still serves.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Going {
+    term: u64,
+    since: Instant,
+    why: Why,
+    stage: Stage,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
-    None,
+enum Stage {
     /// The peer is asked.
-    Asked {
-        term: u64,
-        since: Instant,
-        why: Why,
-    },
-    /// The peer is ready; its session stream is to be complete.
-    Flushing {
-        term: u64,
-        since: Instant,
-        why: Why,
-        flushed: bool,
-    },
+    Asked,
+    /// The peer is ready; what it has of the session stream is to be complete.
+    Flushing,
+    /// It is.
+    Flushed,
 }
 
 /// What HANDOVER remembers.
@@ -86,36 +86,29 @@ pub(super) struct Draining {
 }
 
 impl Election {
+    /// Asks the peer to take the instance.
+    pub(super) fn ask_to_go(&mut self, why: Why, situation: &Situation) {
+        self.going = Some(Going { term: self.next_term(), since: situation.at, why, stage: Stage::Asked });
+    }
+
     /// Follows a hand-over that has begun.
-    pub(super) fn when_asked(&mut self, situation: &Situation, heard: Option<&Heard>) -> Option<Change> {
-        let (term, since, why) = match self.phase {
-            Phase::None => return None,
-            Phase::Asked { term, since, why } | Phase::Flushing { term, since, why, .. } => {
-                (term, since, why)
-            }
-        };
-        if !situation.healthy {
-            return None;
+    pub(super) fn when_going(&mut self, situation: &Situation, heard: Option<&Heard>) -> Option<Change> {
+        let going = self.going.as_mut()?;
+        // The operator's later wishes overtake whatever it was begun for.
+        if self.stopping {
+            going.why = Why::Shutdown;
+        } else if self.held {
+            going.why = Why::Held;
         }
-        // The operator's wishes overtake each other, and the peer's.
-        let why = match (self.stopping, self.held) {
-            (true, _) => Why::Shutdown,
-            (_, true) => Why::Held,
-            _ => why,
-        };
+        let Going { term, since, why, .. } = *going;
         if self.can_hand_over.is_err() || since + SWITCH_PATIENCE <= situation.at {
             return self.called_off(why, situation);
         }
         let ready = heard.is_some_and(|heard| heard.entry.request == Request::Ready(term));
-        match self.phase {
-            Phase::Asked { .. } if ready && self.settings.sync => {
-                self.phase = Phase::Flushing { term, since, why, flushed: false };
-                None
-            }
-            Phase::Asked { .. } if ready => Some(self.go(why, term, situation)),
-            Phase::Flushing { flushed: true, .. } => Some(self.go(why, term, situation)),
-            _ => None,
+        if going.stage == Stage::Asked && ready {
+            going.stage = if self.settings.sync { Stage::Flushing } else { Stage::Flushed };
         }
+        (going.stage == Stage::Flushed).then(|| self.go(why, term, situation))
     }
 
     /// Gives the instance to the peer.
@@ -129,13 +122,14 @@ impl Election {
 
     /// The peer cannot take it: a node that must go goes all the same, any other serves on.
     pub(super) fn called_off(&mut self, why: Why, situation: &Situation) -> Option<Change> {
-        self.phase = Phase::None;
+        self.going = None;
         self.wanted = false;
         self.retry_at = situation.at + SWITCH_PAUSE;
         Some(match why {
             Why::Shutdown => self.resign(Role::Init, Reason::Shutdown, situation),
             Why::Held => self.resign(Role::Admin, Reason::Held, situation),
-            _ => self.note(Reason::SwitchoverFailed, situation),
+            Why::SelfCheck => self.resign(Role::Fenced, Reason::SelfCheck, situation),
+            Why::Operator | Why::PeerAsked | Why::Witness => self.note(Reason::SwitchoverFailed, situation),
         })
     }
 
@@ -154,10 +148,11 @@ impl Election {
         let is_final = why.is_final() || self.stopping || self.held;
         if situation.silence().is_some() && !is_final {
             // With the peer dies what it was given; this node still has the sessions.
-            return match situation.evidence.given_up(situation.at) {
-                true => Some(self.resign(Role::Fenced, Reason::WitnessLost, situation)),
-                false => Some(self.take_back(Role::Alone, situation)),
-            };
+            return Some(match (situation.healthy, situation.evidence.given_up(situation.at)) {
+                (false, _) => self.resign(Role::Fenced, Reason::SelfCheck, situation),
+                (_, true) => self.resign(Role::Fenced, Reason::WitnessLost, situation),
+                _ => self.take_back(Role::Alone, situation),
+            });
         }
         match served_at {
             Some(served) => {
@@ -185,16 +180,11 @@ impl Election {
     }
 
     fn leave(&mut self, reason: Reason, situation: &Situation, heard: Option<&Heard>) -> Change {
-        let aborted = reason == Reason::HandoverAborted;
-        let to = match () {
-            () if self.stopping => Role::Init,
-            () if self.held => Role::Admin,
-            () if !situation.healthy => Role::Fenced,
-            () => Role::Standby,
-        };
-        if to != Role::Standby {
+        let kept_from_following =
+            [(self.stopping, Role::Init), (self.held, Role::Admin), (!situation.healthy, Role::Fenced)];
+        if let Some((_, to)) = kept_from_following.into_iter().find(|(is_so, _)| *is_so) {
             let change = self.enter(to, reason, situation);
-            self.resigned = aborted;
+            self.resigned = reason == Reason::HandoverAborted;
             return change;
         }
         let following = heard.filter(|heard| heard.serves()).map(|heard| heard.entry.term);
@@ -212,10 +202,8 @@ impl Election {
 
     /// What the next hello asks or answers.
     pub(super) fn request(&self, situation: &Situation, heard: Option<&Heard>) -> Request {
-        match (self.role, self.phase, self.draining) {
-            (Role::Active | Role::Alone, Phase::Asked { term, .. } | Phase::Flushing { term, .. }, _) => {
-                Request::Switch(term)
-            }
+        match (self.role, self.going, self.draining) {
+            (Role::Active | Role::Alone, Some(Going { term, .. }), _) => Request::Switch(term),
             (Role::Handover, _, Some(Draining { term, served_at: None, .. })) => Request::Go(term),
             (Role::Standby, ..) => self.answer(situation, heard),
             _ if self.resigned => Request::Resign,
@@ -238,7 +226,7 @@ impl Election {
 
     /// The hand-over waits for the session stream.
     pub(super) fn wants_flush(&self) -> bool {
-        matches!(self.phase, Phase::Flushing { flushed: false, .. })
+        self.going.is_some_and(|going| going.stage == Stage::Flushing)
     }
 
     /// A packet of the instance still came here.
@@ -250,15 +238,15 @@ impl Election {
 
     /// The session stream up to the barrier has been acknowledged.
     pub(super) fn flushed(&mut self) {
-        if let Phase::Flushing { flushed, .. } = &mut self.phase {
-            *flushed = true;
+        if let Some(going) = self.going.as_mut().filter(|going| going.stage == Stage::Flushing) {
+            going.stage = Stage::Flushed;
         }
     }
 
     /// The operator wants the other node to serve.
     pub(super) fn switch_over(&mut self, now: Instant) -> Result<(), Refused> {
         match self.role {
-            Role::Active | Role::Alone if self.phase != Phase::None || self.wanted => Err(Refused::UnderWay),
+            Role::Active | Role::Alone if self.going.is_some() || self.wanted => Err(Refused::UnderWay),
             Role::Active | Role::Alone => {
                 self.can_hand_over?;
                 self.wanted = true;

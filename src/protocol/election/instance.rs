@@ -4,7 +4,7 @@
 use super::{
     claim::{Claim, Holding, MAX_TERM, Rank},
     facts::{Heard, Situation},
-    handover::{Draining, Phase},
+    handover::{Draining, Going},
     hello::{Entry, Request, Sender},
     report::{Announce, Change, Reason, Refused, Status},
     role::Role,
@@ -64,7 +64,7 @@ pub(super) struct Election {
     /// Somebody announced an address of ours.
     pub(super) address_contested: bool,
     pub(super) announce_from: Instant,
-    pub(super) phase: Phase,
+    pub(super) going: Option<Going>,
     /// The operator wants it to go to the peer.
     pub(super) wanted: bool,
     /// From when another hand-over may be tried.
@@ -105,7 +105,7 @@ impl Election {
             told_deaf: false,
             address_contested: false,
             announce_from: now,
-            phase: Phase::None,
+            going: None,
             wanted: false,
             retry_at: now,
             draining: None,
@@ -129,7 +129,8 @@ impl Election {
 
     /// Decides what follows from the situation; to be called until nothing more does.
     pub(super) fn decide(&mut self, situation: &Situation) -> Option<Change> {
-        let heard = self.heard(situation.at);
+        let loxilb = situation.elected.map(|leads| Heard::loxilb(leads, situation.at));
+        let heard = self.heard(situation.at).or(loxilb);
         self.look(situation, heard.as_ref());
         let change = match self.role {
             Role::Init => self.when_init(situation),
@@ -231,7 +232,7 @@ impl Election {
             self.deaf_since = None;
             self.told_deaf = false;
             self.address_contested = false;
-            self.phase = Phase::None;
+            self.going = None;
             self.wanted = false;
         }
         if to != Role::Handover {

@@ -14,7 +14,9 @@
 //!
 //! * **R1** Silence on every path, not "session Down", makes a standby take over, judged at the moment the receive
 //!   queues were seen empty. It counts only once the peer has been heard since this node began to follow.
-//! * **R2** And only if a witness vouches for this node; see [`crate::protocol::witness`].
+//! * **R2** And only if a witness vouches for this node; see [`crate::protocol::witness`]. Three intervals of the
+//!   witness should be no longer than the detection time: a standby that is cut off for a moment between the two
+//!   cannot know that it was, and takes over.
 //! * **R3** Who serves, hears nobody and has lost its witnesses gives the instance up.
 //! * **R4** Every take-over has a term above all that were heard of. Of two claims the higher (term, priority, node
 //!   id) stays and the other yields at once. Whoever claims and cannot be told so, because it does not hear, stays
@@ -42,6 +44,9 @@
 //! Of two nodes that hear each other and neither serves, the one comes first that has a network, then the one that
 //! has the sessions, then the one with the higher priority, then the one with the higher id. At a cold start that is
 //! the priority; after a crash and a quick restart it is the standby.
+//!
+//! A LoxiLB peer sends no hellos. It elects by BFD discriminator when the session comes Up, and this node goes by
+//! that: it serves if its own is the higher, else it follows and takes over when the peer is silent.
 //!
 //! # Departures from the table of the design
 //!

@@ -114,6 +114,7 @@ impl Elections {
         let Surroundings { view, evidence, healthy, drained_at, now } = *surroundings;
         let situation = Situation {
             presence: view.presence(drained_at),
+            elected: view.elected(drained_at),
             evidence,
             healthy,
             talking: self.peer.fresh(drained_at).is_some(),

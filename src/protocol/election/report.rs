@@ -103,7 +103,7 @@ pub struct Change {
     pub degraded: bool,
     /// The silence that led to it.
     pub silence: Option<Silence>,
-    /// What is known of the peer's part: the moment that was judged.
+    /// The moment that was judged: all that had been received by then had been looked at.
     pub judged_at: Instant,
     /// When it was decided.
     pub decided_at: Instant,

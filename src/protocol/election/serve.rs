@@ -3,7 +3,7 @@
 use super::{
     claim::Holding,
     facts::{Heard, Situation},
-    handover::{Phase, Why},
+    handover::Why,
     hello::Request,
     instance::Election,
     report::{Announce, Change, Reason},
@@ -75,25 +75,18 @@ impl Election {
 
     /// A fault, an operator, a lost network or the peer's wish: the instance is to go to the peer.
     fn when_called_away(&mut self, situation: &Situation, heard: Option<&Heard>) -> Option<Change> {
-        if let Some(change) = self.when_asked(situation, heard) {
-            return Some(change);
+        if situation.healthy && self.going.is_some() {
+            return self.when_going(situation, heard);
         }
         let why = self.reason_to_go(situation, heard)?;
-        if self.can_hand_over.is_ok() {
-            return match why {
-                // Whatever this node still does is in doubt: no time for questions.
-                Why::SelfCheck => Some(self.go(why, self.next_term(), situation)),
-                _ => {
-                    self.phase = Phase::Asked { term: self.next_term(), since: situation.at, why };
-                    None
-                }
-            };
-        }
-        match why {
-            Why::Shutdown => Some(self.resign(Role::Init, Reason::Shutdown, situation)),
-            Why::Held => Some(self.resign(Role::Admin, Reason::Held, situation)),
-            Why::SelfCheck => Some(self.resign(Role::Fenced, Reason::SelfCheck, situation)),
-            Why::Operator | Why::PeerAsked | Why::Witness => self.called_off(why, situation),
+        match (self.can_hand_over, why) {
+            // Whatever this node still does is in doubt: no time for questions.
+            (Ok(()), Why::SelfCheck) => Some(self.go(why, self.next_term(), situation)),
+            (Ok(()), _) => {
+                self.ask_to_go(why, situation);
+                None
+            }
+            (Err(_), _) => self.called_off(why, situation),
         }
     }
 
@@ -101,20 +94,17 @@ impl Election {
         if !situation.healthy {
             return Some(Why::SelfCheck);
         }
-        if self.phase != Phase::None {
-            return None;
-        }
         let rested = self.retry_at <= situation.at && self.can_hand_over.is_ok();
         let asked = heard.is_some_and(|heard| heard.entry.request == Request::Ask);
         let better = situation.evidence.given_up(situation.at) && heard.is_some_and(|heard| heard.witness);
-        match () {
-            () if self.stopping => Some(Why::Shutdown),
-            () if self.held => Some(Why::Held),
-            () if self.wanted => Some(Why::Operator),
-            () if asked && rested => Some(Why::PeerAsked),
-            () if better && rested => Some(Why::Witness),
-            () => None,
-        }
+        let reasons = [
+            (self.stopping, Why::Shutdown),
+            (self.held, Why::Held),
+            (self.wanted, Why::Operator),
+            (asked && rested, Why::PeerAsked),
+            (better && rested, Why::Witness),
+        ];
+        reasons.into_iter().find_map(|(is_so, why)| is_so.then_some(why))
     }
 
     fn when_peer_comes_or_goes(&mut self, situation: &Situation, heard: Option<&Heard>) -> Option<Change> {

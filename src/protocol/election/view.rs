@@ -1,7 +1,7 @@
 //! What BFD says of the peer, for all instances of a node.
 
 use crate::{
-    protocol::bfd::{Diagnostic, State, Status},
+    protocol::bfd::{Compatibility, Diagnostic, State, Status},
     types::{Duration, Instant},
 };
 use arrayvec::ArrayVec;
@@ -20,16 +20,22 @@ pub struct PathReport {
     pub admin_down: bool,
     /// The peer says on it that it does not hear this node: Down, detection time expired.
     pub deaf: bool,
+    /// The peer is LoxiLB, which sends no hellos but elects by discriminator when the session comes Up: whether this
+    /// node's is the higher one. `None` while it is not Up, and of other peers.
+    pub leads: Option<bool>,
 }
 
-impl From<&Status> for PathReport {
-    fn from(status: &Status) -> Self {
+impl PathReport {
+    /// Of a session that stands at `status`, with a peer of this kind.
+    pub fn new(status: &Status, peer: Compatibility) -> Self {
+        let elected = peer == Compatibility::LoxiLb && status.state == State::Up;
         let deaf = status.peer_diagnostic == Diagnostic::DETECTION_TIME_EXPIRED;
         Self {
             last_heard: status.last_received,
             expires_at: status.expires_at,
             admin_down: status.peer_state == State::AdminDown,
             deaf: status.peer_state == State::Down && deaf,
+            leads: elected.then_some(status.local_discriminator > status.peer_discriminator),
         }
     }
 }
@@ -101,6 +107,11 @@ impl PeerView {
             }
             None => Presence::Unheard,
         }
+    }
+
+    /// What a LoxiLB peer that is heard at `drained_at` has elected; see [`PathReport::leads`].
+    pub fn elected(&self, drained_at: Instant) -> Option<bool> {
+        self.paths.iter().filter(|path| path.hears(drained_at)).find_map(|path| path.report.leads)
     }
 
     /// How many paths hear the peer at `drained_at`, of how many there are: to warn of one that does not.
