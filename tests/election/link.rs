@@ -295,3 +295,22 @@ fn cold_starts() {
         assert_eq!(pair.roles()[1 - first], Some(Role::Standby));
     }
 }
+
+/// A standby that stood still so long that its ring ran over wakes at the very moment the detection time of the last
+/// packet in it ends. It was the one that missed the packets since.
+#[test]
+fn a_frozen_standby_wakes_and_takes_nothing() {
+    for milliseconds in (2900..3200).step_by(3) {
+        let mut pair = Pair::settled(2_102_641_800_867_106_026);
+        pair.nodes[1].paused = true;
+        pair.run(milliseconds);
+        pair.nodes[1].paused = false;
+        pair.run(5000);
+        assert_eq!(
+            pair.roles(),
+            [Some(Role::Active), Some(Role::Standby)],
+            "{milliseconds} ms {}",
+            pair.story()
+        );
+    }
+}
