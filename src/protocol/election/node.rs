@@ -140,8 +140,8 @@ impl Elections {
     }
 
     /// Writes the next hello that is due at `now` and returns its length. Call again until there is none: what does
-    /// not fit `buffer` goes into another. [`super::MAX_HELLO`] bytes hold 32 instances; less than one instance's
-    /// hello is never due.
+    /// not fit `buffer` goes into another. [`super::MAX_HELLO`] bytes hold 32 instances; fewer than 64 bytes hold none,
+    /// and nothing is written.
     pub fn transmit(&mut self, now: Instant, buffer: &mut [u8]) -> Option<usize> {
         let room = (buffer.len().checked_sub(HELLO_HEADER)? / HELLO_ENTRY).min(MAX_ENTRIES);
         if room == 0 || self.looked_at.is_none() {
