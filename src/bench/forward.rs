@@ -82,9 +82,9 @@ fn measure<F: Mapped>(what: &Forward) -> Result<ForwardReport, String> {
         Rig::<F>::new(shape, shape.flows + shape.flows / 8 + 64).map_err(|error| error.to_string())?;
     let steady = rig.establish();
     let count = 2 * shape.flows;
-    let length = steady.len() / count;
+    let length = steady.length;
     let tsc_hz = super::tsc_hz();
-    rig.port().load(steady, length, count.max(SAMPLE) as u64);
+    rig.port().load(steady, count.max(SAMPLE) as u64);
     rig.port().record(SAMPLE);
     rig.drain();
     let recorded = std::mem::take(&mut rig.port().recorded);

@@ -2,7 +2,7 @@
 //! is copied from its template into a buffer that has left the first-level cache.
 
 use crate::{
-    port::{Burst, Checksum, Packet, Port},
+    port::{BURST, Burst, Checksum, Packet, Port},
     types::Instant,
 };
 use std::collections::VecDeque;
@@ -11,6 +11,8 @@ use std::collections::VecDeque;
 const HEADROOM: usize = 64;
 /// Room for a frame.
 const ROOM: usize = 1600;
+
+const _: () = assert!(HEADROOM.is_multiple_of(64) && ROOM.is_multiple_of(64), "whole cache lines");
 
 /// A packet of a [`Replay`] port.
 #[derive(Debug)]
@@ -30,13 +32,12 @@ impl Frame {
 impl Packet for Box<Frame> {
     #[inline]
     fn data(&self) -> &[u8] {
-        self.bytes.get(usize::from(self.start)..usize::from(self.end)).unwrap_or_default()
+        &self.bytes[usize::from(self.start)..usize::from(self.end)]
     }
 
     #[inline]
     fn data_mut(&mut self) -> &mut [u8] {
-        let range = usize::from(self.start)..usize::from(self.end);
-        self.bytes.get_mut(range).unwrap_or_default()
+        &mut self.bytes[usize::from(self.start)..usize::from(self.end)]
     }
 
     #[inline]
@@ -78,15 +79,17 @@ impl Packet for Box<Frame> {
 }
 
 /// Frames of equal length, dealt out one after another for ever or a given number of times. They lie in memory in
-/// the order they are dealt, so reading them costs bandwidth and not latency, as a receive ring would.
+/// the order they are dealt, so reading them costs bandwidth and not latency, as a receive ring would. Whole cache
+/// lines are copied, as a NIC writes them.
 #[derive(Debug)]
 pub(super) struct Replay {
-    templates: Vec<u8>,
-    length: usize,
+    templates: Templates,
     next: usize,
     free: VecDeque<Box<Frame>>,
     /// Frames still to deal.
     pub(super) remaining: u64,
+    /// Packets a call to [`Port::receive`] gives, at most.
+    pub(super) burst: usize,
     /// Frames taken back by [`Port::transmit`].
     pub(super) taken: u64,
     /// Copies of what was sent, while it has room for them.
@@ -94,31 +97,64 @@ pub(super) struct Replay {
     room: usize,
 }
 
+/// A cache line.
+type Line = [u8; 64];
+
+/// Prepared frames, all of one length.
+#[derive(Debug, Default)]
+pub(super) struct Templates {
+    lines: Vec<Line>,
+    /// Bytes of a frame.
+    pub(super) length: usize,
+}
+
+impl Templates {
+    /// Room for so many frames.
+    pub(super) fn with_capacity(frames: usize, length: usize) -> Self {
+        Self { lines: Vec::with_capacity(frames * length.div_ceil(size_of::<Line>())), length }
+    }
+
+    /// Adds a frame; all have the first one's length.
+    pub(super) fn push(&mut self, frame: &[u8]) {
+        self.length = frame.len();
+        let (whole, rest) = frame.as_chunks();
+        self.lines.extend(whole);
+        if !rest.is_empty() {
+            let mut last = [0; size_of::<Line>()];
+            last[..rest.len()].copy_from_slice(rest);
+            self.lines.push(last);
+        }
+    }
+
+    fn lines_per_frame(&self) -> usize {
+        self.length.div_ceil(size_of::<Line>())
+    }
+}
+
 impl Replay {
     pub(super) fn new(buffers: usize) -> Self {
         Self {
-            templates: Vec::new(),
-            length: 0,
+            templates: Templates::default(),
             next: 0,
             free: (0..buffers).map(|_| Frame::empty()).collect(),
             remaining: 0,
+            burst: BURST,
             taken: 0,
             recorded: Vec::new(),
             room: 0,
         }
     }
 
-    /// Deals `templates`, each `length` bytes, `remaining` frames in all.
-    pub(super) fn load(&mut self, templates: Vec<u8>, length: usize, remaining: u64) -> Vec<u8> {
+    /// Deals `templates`, `remaining` frames in all.
+    pub(super) fn load(&mut self, templates: Templates, remaining: u64) {
         self.next = 0;
-        self.length = length;
+        self.templates = templates;
         self.remaining = remaining;
-        std::mem::replace(&mut self.templates, templates)
     }
 
     /// Keeps copies of the next `count` frames sent, instead of those kept before.
     pub(super) fn record(&mut self, count: usize) {
-        self.room = count * self.length;
+        self.room = count * self.templates.length;
         self.recorded = Vec::with_capacity(self.room);
     }
 }
@@ -128,33 +164,33 @@ impl Port for Replay {
 
     #[inline]
     fn receive(&mut self, burst: &mut Burst<Box<Frame>>) -> usize {
-        let before = burst.len();
-        while !burst.is_full() && self.remaining > 0 {
-            let Some(template) = self.templates.get(self.next..self.next + self.length) else { break };
-            let Some(mut frame) = self.free.pop_front() else { break };
+        let lines = self.templates.lines_per_frame();
+        let room = self.burst.min(burst.remaining_capacity()).min(self.free.len());
+        let count = room.min(usize::try_from(self.remaining).unwrap_or(room));
+        for mut frame in self.free.drain(..count) {
+            let template = &self.templates.lines[self.next..][..lines];
+            let body = &mut frame.bytes.as_chunks_mut().0[HEADROOM / size_of::<Line>()..][..lines];
+            body.copy_from_slice(template);
             frame.start = HEADROOM as u16;
-            frame.end = (HEADROOM + self.length) as u16;
-            frame.bytes[HEADROOM..HEADROOM + self.length].copy_from_slice(template);
-            self.remaining -= 1;
-            self.next += self.length;
-            if self.next == self.templates.len() {
+            frame.end = (HEADROOM + self.templates.length) as u16;
+            self.next += lines;
+            if self.next == self.templates.lines.len() {
                 self.next = 0;
             }
             burst.push(frame);
         }
-        burst.len() - before
+        self.remaining -= count as u64;
+        count
     }
 
     #[inline]
     fn transmit(&mut self, burst: &mut Burst<Box<Frame>>) -> usize {
         let sent = burst.len();
         self.taken += sent as u64;
-        for frame in burst.take() {
-            if self.recorded.len() < self.room {
-                self.recorded.extend_from_slice(frame.data());
-            }
-            self.free.push_back(frame);
+        if self.recorded.len() < self.room {
+            self.recorded.extend(burst.iter().flat_map(|frame| frame.data()));
         }
+        self.free.extend(burst.drain(..));
         sent
     }
 

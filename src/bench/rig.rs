@@ -2,7 +2,7 @@
 
 use super::{
     frames::{append, checks_out, flags},
-    replay::{Replay, scattered_step},
+    replay::{Replay, Templates, scattered_step},
 };
 use crate::{
     packet::{Family, HashKey, Steering, Tuple, V4, V6},
@@ -181,16 +181,22 @@ impl<F: Mapped> Rig<F> {
     }
 
     /// Opens every flow with packets and returns the frames of both directions, in scattered order.
-    pub(super) fn establish(&mut self) -> Vec<u8> {
+    pub(super) fn establish(&mut self) -> Templates {
         let Shape { flows, size, protocol, .. } = self.shape;
         let step = scattered_step(flows);
         let order = |n: usize| n.wrapping_mul(step) % flows;
-        let mut opening = Vec::with_capacity(flows * size);
+        let mut frame = Vec::new();
+        let mut add = |templates: &mut Templates, tuple: &Tuple<F>, signal| {
+            frame.clear();
+            append(&mut frame, (NEIGHBOR, OURS), tuple, protocol, signal, size);
+            templates.push(&frame);
+        };
+        let mut opening = Templates::with_capacity(flows, size);
         for n in 0..flows {
-            append(&mut opening, (NEIGHBOR, OURS), &self.client(order(n)), protocol, flags::SYN, size);
+            add(&mut opening, &self.client(order(n)), flags::SYN);
         }
-        let length = opening.len() / flows;
-        self.port().load(opening, length, flows as u64);
+        let length = opening.length;
+        self.port().load(opening, flows as u64);
         self.port().record(flows);
         self.drain();
         let sent = std::mem::take(&mut self.port().recorded);
@@ -198,19 +204,18 @@ impl<F: Mapped> Rig<F> {
             sent.chunks(length).filter_map(|frame| sent_tuple::<F>(frame)).map(Tuple::swapped).collect();
         drop(sent);
         if protocol == Protocol::Tcp {
-            let mut answers = Vec::with_capacity(flows * length);
+            let mut answers = Templates::with_capacity(flows, size);
             for reply in &replies {
-                append(&mut answers, (NEIGHBOR, OURS), reply, protocol, flags::SYN_ACK, size);
+                add(&mut answers, reply, flags::SYN_ACK);
             }
-            self.port().load(answers, length, replies.len() as u64);
+            self.port().load(answers, replies.len() as u64);
             self.drain();
         }
-        let mut steady = Vec::with_capacity(2 * flows * length);
+        let mut steady = Templates::with_capacity(2 * flows, size);
         for n in 0..replies.len() {
-            append(&mut steady, (NEIGHBOR, OURS), &self.client(order(n)), protocol, flags::ACK, size);
+            add(&mut steady, &self.client(order(n)), flags::ACK);
             // Half a round later, so that a flow's second packet does not find its session in the cache.
-            let other = &replies[(n + replies.len() / 2) % replies.len()];
-            append(&mut steady, (NEIGHBOR, OURS), other, protocol, flags::ACK, size);
+            add(&mut steady, &replies[(n + replies.len() / 2) % replies.len()], flags::ACK);
         }
         steady
     }
