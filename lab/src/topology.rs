@@ -97,13 +97,16 @@ impl Lab {
         self.plug(name, number, Stack::Program)
     }
 
+    /// The addresses of a machine whose interface somebody else plugs in; its namespace is the bridge's.
+    pub fn card(&self, name: &str, number: u8) -> Host {
+        let (v4, v6) = addresses(number);
+        Host { name: name.to_owned(), namespace: self.bridge.clone(), v4, v6 }
+    }
+
     fn plug(&mut self, name: &str, number: u8, stack: Stack) -> Result<Host> {
         let namespace = Namespace::new(format!("{}-{name}", self.prefix));
         self.add_namespace(namespace.name())?;
-        let v4 = Ipv4Addr::new(10, 77, 0, number);
-        // The same digits in both families: fd77::21 is 10.77.0.21.
-        let digits = u16::from_str_radix(&number.to_string(), 16).unwrap_or(0);
-        let v6 = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, digits);
+        let (v4, v6) = addresses(number);
         let disable = if stack == Stack::Kernel { "0" } else { "1" };
         // A lab's addresses are its own: nobody else can have them.
         namespace.sysctl(&[
@@ -170,13 +173,9 @@ impl Lab {
             ],
             Some(&namespace),
         )?;
-        let digits = u16::from_str_radix(&number.to_string(), 16).unwrap_or(0);
-        Ok(Host {
-            name: name.to_owned(),
-            namespace,
-            v4: Ipv4Addr::new(10, 78, number, 2),
-            v6: Ipv6Addr::new(0xfd78, digits, 0, 0, 0, 0, 0, 2),
-        })
+        let v4 = Ipv4Addr::new(10, 78, number, 2);
+        let v6 = Ipv6Addr::new(0xfd78, same_digits(number), 0, 0, 0, 0, 0, 2);
+        Ok(Host { name: name.to_owned(), namespace, v4, v6 })
     }
 
     fn add_namespace(&mut self, name: &str) -> Result<()> {
@@ -195,6 +194,16 @@ impl Drop for Lab {
             let _ = fs::remove_dir_all(&self.folder);
         }
     }
+}
+
+/// On the bridge.
+fn addresses(number: u8) -> (Ipv4Addr, Ipv6Addr) {
+    (Ipv4Addr::new(10, 77, 0, number), Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, same_digits(number)))
+}
+
+/// The hexadecimal number with the digits of a decimal one: fd77::21 is 10.77.0.21.
+fn same_digits(number: u8) -> u16 {
+    u16::from_str_radix(&number.to_string(), 16).unwrap_or(0)
 }
 
 /// Whoever reads raw frames must see them as they would be on a wire.

@@ -174,7 +174,7 @@ impl Node {
         for (nic, facts) in self.nics.iter().zip(&self.shared.ports) {
             let report = nic.report();
             info!(
-                "port {} on {}: {} mtu {} {} queue pairs, {}",
+                "port {} on {}: {} mtu {}, {} queue pairs, {}, checksums by {}",
                 facts.name,
                 nic.name(),
                 facts.mac,
@@ -184,7 +184,8 @@ impl Node {
                     "replies steered by RSS"
                 } else {
                     "replies handed over in software"
-                }
+                },
+                if report.checks_ip { "the NIC" } else { "software" }
             );
         }
     }
