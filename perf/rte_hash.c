@@ -127,7 +127,7 @@ int main(int argc, char **argv)
 {
 	static const double loads[] = {0.5, 0.8, 0.95};
 	static const char *const defaults[] = {"65536", "1048576", "8388608"};
-	char *eal[] = {argv[0], "--no-huge", "--no-pci", "--in-memory", "--log-level=error", "-m", "4096"};
+	char *eal[] = {argv[0], "--no-huge", "--no-pci", "--no-shconf", "--log-level=error", "-m", "4096"};
 	struct key *queries = calloc(LOOKUPS, sizeof(*queries));
 	int given = argc > 1;
 

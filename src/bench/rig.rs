@@ -8,7 +8,8 @@ use super::{
 use crate::{
     packet::{Family, HashKey, Steering, Tuple, V4, V6},
     plane::{
-        BackendCounters, Counters, HaState, Mapped, NextHop, NextHops, Ownership, Publisher, Route, Routes,
+        BackendCounters, Counters, Examined, HaState, Mapped, NextHop, NextHops, Ownership, Publisher, Route,
+        Routes,
     },
     port::PortFacts,
     service::{Backend, Role, SchedulerKind, ServiceSpec, ServiceTable},
@@ -98,6 +99,7 @@ pub(super) fn facts(id: PortId, mac: Mac, checks_ip: bool) -> PortFacts {
         mtu: 1500,
         vlan: 0,
         steering: Steering::Software { workers: 1 },
+        rx_descriptors: 1024,
         checks_ip,
     }
 }
@@ -205,6 +207,7 @@ impl<F: Mapped, P: Dealer> Rig<F, P> {
             key: KEY,
             next_hops: Arc::new(next_hops),
             ownership,
+            examined: Arc::new(Examined::new(1)),
             backends: vec![Arc::new(BackendCounters::new(backend_slots))],
             backend_slots,
             local_addresses: LocalAddresses::new(

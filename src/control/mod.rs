@@ -2,24 +2,27 @@
 //! who serves, and watches the workers. It never blocks and does bounded work a turn.
 
 mod addresses;
+mod bfd;
+mod hear;
 mod neighbors;
 mod outlet;
 mod run;
 mod watchdog;
 
 pub use addresses::NodeAddresses;
+pub use bfd::{BfdChange, BfdEntry, BfdView, MAX_BFD_SESSIONS, Timing};
 pub use neighbors::NeighborView;
-pub use outlet::{Allocator, Outlet, OutletPort};
+pub use outlet::{Allocator, Outlet, OutletPort, Reception};
 pub use run::run;
 pub use watchdog::{Stall, Watchdog};
 
 use crate::{
-    plane::{Counters, HaState, NextHops, Ownership, Reader, Routes},
+    plane::{Counters, Examined, HaState, Histogram, NextHops, Ownership, Reader, Routes},
     port::Port,
-    protocol::neighbor::Neighbors,
+    protocol::{bfd as bfd_protocol, neighbor::Neighbors},
     service::ServiceTable,
     types::{Duration, InstanceId, Instant, PortId},
-    worker::OnPort,
+    worker::{OnPort, Urgent},
 };
 use crossbeam::queue::ArrayQueue;
 use rtrb::{Consumer, Producer};
@@ -36,7 +39,13 @@ pub struct Settings<P: Port> {
     /// This node's own addresses.
     pub addresses: NodeAddresses,
     /// What the peer sends, from each worker.
-    pub urgent: Vec<Consumer<OnPort<P::Packet>>>,
+    pub urgent: Vec<Consumer<Urgent<P::Packet>>>,
+    /// Until when each worker has looked through its queues.
+    pub examined: Vec<Arc<Examined>>,
+    /// BFD sessions of the configuration.
+    pub bfd: Vec<bfd_protocol::Settings>,
+    /// Unpredictable.
+    pub seed: u64,
     /// ARP and neighbour discovery, from each worker.
     pub neighbors: Vec<Consumer<OnPort<P::Packet>>>,
     /// Next hops that workers ask for.
@@ -79,6 +88,8 @@ pub enum Event {
     Stall(Stall),
     /// An instance has a new role.
     State(InstanceId, HaState),
+    /// A BFD session changed.
+    Bfd(BfdChange),
 }
 
 /// The control core.
@@ -86,7 +97,11 @@ pub enum Event {
 pub struct Control<P: Port> {
     outlet: Outlet<P>,
     addresses: NodeAddresses,
-    urgent: Vec<Consumer<OnPort<P::Packet>>>,
+    from_workers: Vec<hear::FromWorker<P::Packet>>,
+    listening: Vec<hear::Listening>,
+    bfd: bfd::Bfd,
+    turn_times: Arc<Histogram>,
+    last_turn: Instant,
     neighbor_rings: Vec<Consumer<OnPort<P::Packet>>>,
     requests: Vec<Consumer<(PortId, IpAddr)>>,
     kernel: Producer<OnPort<P::Packet>>,
@@ -109,6 +124,16 @@ const HOUSEKEEPING: Duration = Duration::from_millis(1);
 impl<P: Port> Control<P> {
     /// A control core that knows nothing yet. Without a peer the node serves at once.
     pub fn new(settings: Settings<P>) -> Self {
+        let ports = settings.kernel_interfaces.len();
+        let mut bfd = bfd::Bfd::new(settings.seed, ports);
+        for session in settings.bfd {
+            // The configuration was checked: no two are alike, and there is room.
+            let _ = bfd.add(session, Instant::ZERO);
+        }
+        let descriptors =
+            |port| settings.outlet.facts(PortId(port as u8)).map_or(0, |facts| facts.rx_descriptors);
+        let listening = (0..ports).map(|port| hear::Listening::new(descriptors(port))).collect();
+        let from_workers = settings.urgent.into_iter().zip(settings.examined);
         let neighbors = Neighbors::new(crate::protocol::neighbor::Settings {
             capacity: settings.max_neighbors,
             ..Default::default()
@@ -116,7 +141,11 @@ impl<P: Port> Control<P> {
         Self {
             outlet: settings.outlet,
             addresses: settings.addresses,
-            urgent: settings.urgent,
+            from_workers: from_workers.map(|(ring, examined)| hear::FromWorker { ring, examined }).collect(),
+            listening,
+            bfd,
+            turn_times: Arc::default(),
+            last_turn: Instant::ZERO,
             neighbor_rings: settings.neighbors,
             requests: settings.requests,
             kernel: settings.kernel,
@@ -139,6 +168,16 @@ impl<P: Port> Control<P> {
         Arc::clone(&self.view)
     }
 
+    /// The BFD sessions, as management may list them.
+    pub fn bfd_view(&self) -> Arc<BfdView> {
+        self.bfd.view()
+    }
+
+    /// How long turns take, in nanoseconds from one to the next.
+    pub fn turn_times(&self) -> Arc<Histogram> {
+        Arc::clone(&self.turn_times)
+    }
+
     /// Makes this node serve every instance: it has no peer. Called before the first turn.
     pub fn serve_alone(&self) {
         for instance in (0..self.ownership.count()).map(InstanceId) {
@@ -149,11 +188,17 @@ impl<P: Port> Control<P> {
 
     /// One turn at `now`. Returns whether there was anything to do.
     pub fn turn(&mut self, now: Instant) -> bool {
-        let mut found = self.hear_peer();
+        self.turn_times.record(now.since(self.last_turn).as_nanos());
+        self.last_turn = now;
+        let mut found = self.hear_peer(now);
+        self.tell_bfd();
+        found |= self.bfd.speak(&mut self.outlet, &self.next_hops, self.routes.load(), now);
+        self.outlet.flush();
         found |= self.hear_neighbors(now);
         if now.since(self.housekeeping) >= HOUSEKEEPING {
             self.housekeeping = now;
             self.keep_neighbors(now);
+            self.bfd.publish();
             for stall in self.watchdog.look(now) {
                 self.tell(Event::Stall(stall));
             }
@@ -163,15 +208,12 @@ impl<P: Port> Control<P> {
         found
     }
 
-    /// Nothing is spoken with a peer yet: what comes for the control protocols is taken and let go.
-    fn hear_peer(&mut self) -> bool {
-        let mut found = false;
-        for ring in &mut self.urgent {
-            for _ in 0..PER_TURN {
-                found |= ring.pop().is_ok();
-            }
+    fn tell_bfd(&mut self) {
+        for (id, change) in self.bfd.take_changes() {
+            let Some(session) = self.bfd.sessions().get(id) else { continue };
+            let silence = change.last_received.map(|last| change.noticed.since(last));
+            self.tell(Event::Bfd(BfdChange { path: session.settings().path, change, silence }));
         }
-        found
     }
 
     /// Management reads events when it can; if it does not, the oldest go.

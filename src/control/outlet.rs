@@ -11,12 +11,26 @@ use rtrb::Producer;
 /// Gives an empty packet of a port's pool.
 pub type Allocator<P> = Box<dyn FnMut() -> Option<P> + Send>;
 
+/// Where the peer's packets arrive on a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Reception {
+    /// All of them in the control core's own queue: flow rules bring them there.
+    Own,
+    /// All of them in workers' queues.
+    #[default]
+    Workers,
+    /// Some here, some there.
+    Both,
+}
+
 /// One port, as the control core sends on it.
 pub struct OutletPort<P: Port> {
     /// The port.
     pub facts: PortFacts,
     /// The control core's own queue pair.
     pub queue: Option<P>,
+    /// Where what the peer sends arrives.
+    pub reception: Reception,
     /// Where packets come from.
     pub allocate: Allocator<P::Packet>,
 }
@@ -53,6 +67,17 @@ impl<P: Port> Outlet<P> {
     /// The port's facts.
     pub fn facts(&self, port: PortId) -> Option<&PortFacts> {
         self.ports.get(port.index()).map(|(port, _)| &port.facts)
+    }
+
+    /// Where the peer's packets arrive on a port.
+    pub fn reception(&self, port: PortId) -> Reception {
+        self.ports.get(port.index()).map_or(Reception::Workers, |(port, _)| port.reception)
+    }
+
+    /// Receives from the control core's own queue; `None` without one.
+    pub fn receive(&mut self, port: PortId, burst: &mut Burst<P::Packet>) -> Option<usize> {
+        let (outlet, _) = self.ports.get_mut(port.index())?;
+        Some(outlet.queue.as_mut()?.receive(burst))
     }
 
     /// Sends a frame of up to 256 bytes that `write` writes, returning its length, or `None` for nothing to send.

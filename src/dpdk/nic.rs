@@ -109,6 +109,7 @@ impl Nic {
             mtu: self.report.mtu,
             vlan,
             steering: self.report.steering.clone(),
+            rx_descriptors: self.report.rx_descriptors,
             checks_ip: self.report.checks_ip,
         }
     }

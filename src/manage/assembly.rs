@@ -1,11 +1,15 @@
 //! A node put together: workers, control core and what management keeps of them, over ports of any kind.
 
-use super::{Registry, SessionLists};
+use super::{Registry, SessionLists, paths};
 use crate::{
     config::Config,
-    control::{self, Allocator, Control, Event, NeighborView, NodeAddresses, Outlet, OutletPort},
+    control::{
+        self, Allocator, BfdView, Control, Event, NeighborView, NodeAddresses, Outlet, OutletPort, Reception,
+    },
     packet::{HashKey, V4, V6},
-    plane::{BackendCounters, Counters, Mapped, NextHops, Ownership, Publisher, Route, Routes},
+    plane::{
+        BackendCounters, Counters, Examined, Histogram, Mapped, NextHops, Ownership, Publisher, Route, Routes,
+    },
     port::{Port, PortFacts},
     session::{LocalAddresses, Timeouts},
     types::{Duration, PortId, WorkerId},
@@ -24,6 +28,8 @@ pub struct PortParts<P: Port> {
     pub queues: Vec<P>,
     /// The control core's own, if there is one.
     pub control: Option<P>,
+    /// Where what the peer sends arrives.
+    pub reception: Reception,
     /// Packets for the control core.
     pub allocate: Allocator<P::Packet>,
 }
@@ -66,6 +72,10 @@ pub struct Shared {
     pub ownership: Arc<Ownership>,
     /// Neighbours.
     pub neighbors: Arc<NeighborView>,
+    /// BFD sessions.
+    pub bfd: Arc<BfdView>,
+    /// How long the control core's turns take.
+    pub turn_times: Arc<Histogram>,
     /// Sessions.
     pub sessions: SessionLists,
     /// What the control core tells.
@@ -107,6 +117,9 @@ pub enum AssemblyError {
         /// The system's word.
         source: io::Error,
     },
+    /// A key.
+    #[error(transparent)]
+    Key(#[from] super::KeyFileError),
     /// The services are refused.
     #[error("{0}")]
     Services(#[from] super::RegistryError),
@@ -126,8 +139,9 @@ pub fn assemble<P: Port>(config: Config, parts: Vec<PortParts<P>>) -> Result<Ass
     let next_hops = Arc::new(NextHops::new(3 * config.limits.neighbors as usize));
     let ownership = Arc::new(Ownership::new(config.instances().len() as u8));
     let counters: Vec<_> = (0..workers).map(|_| Arc::new(Counters::default())).collect();
-    let backend_slots = config.limits.backends as usize;
-    let backends: Vec<_> = (0..workers).map(|_| Arc::new(BackendCounters::new(backend_slots))).collect();
+    let backends: Vec<_> =
+        (0..workers).map(|_| Arc::new(BackendCounters::new(config.limits.backends as usize))).collect();
+    let examined: Vec<_> = (0..workers).map(|_| Arc::new(Examined::new(config.ports.len()))).collect();
     let (near, far) = rings(workers, RingSizes::default());
     let events = Arc::new(ArrayQueue::new(256));
     let facts: Vec<PortFacts> = parts.iter().map(|part| part.facts.clone()).collect();
@@ -144,7 +158,7 @@ pub fn assemble<P: Port>(config: Config, parts: Vec<PortParts<P>>) -> Result<Ass
             &next_hops,
             &ownership,
             &backends,
-            backend_slots,
+            &examined[number],
         )?;
         let counters = Arc::clone(&counters[number]);
         Ok(Worker::new(queues, settings, registry.reader(), routes.reader(), rings, counters))
@@ -155,6 +169,9 @@ pub fn assemble<P: Port>(config: Config, parts: Vec<PortParts<P>>) -> Result<Ass
         outlet: Outlet::new(outlet_ports, far.from_control),
         addresses,
         urgent: far.urgent,
+        examined: examined.clone(),
+        bfd: paths::sessions(&config)?,
+        seed: HashKey::random().word(),
         neighbors: far.control,
         requests: far.requests,
         kernel: far.control_to_kernel,
@@ -176,6 +193,8 @@ pub fn assemble<P: Port>(config: Config, parts: Vec<PortParts<P>>) -> Result<Ass
         backends,
         ownership,
         neighbors: control.neighbor_view(),
+        bfd: control.bfd_view(),
+        turn_times: control.turn_times(),
         sessions: SessionLists::new(far.commands, far.dumped),
         events,
         routes,
@@ -196,7 +215,8 @@ fn split<P: Port>(parts: Vec<PortParts<P>>) -> (Vec<Vec<P>>, Vec<OutletPort<P>>)
             }
             queues[worker].push(queue);
         }
-        outlets.push(OutletPort { facts: part.facts, queue: part.control, allocate: part.allocate });
+        let PortParts { facts, control, reception, allocate, .. } = part;
+        outlets.push(OutletPort { facts, queue: control, reception, allocate });
     }
     (queues, outlets)
 }
@@ -208,7 +228,7 @@ fn settings(
     next_hops: &Arc<NextHops>,
     ownership: &Arc<Ownership>,
     backends: &[Arc<BackendCounters>],
-    backend_slots: usize,
+    examined: &Arc<Examined>,
 ) -> Result<Settings, AssemblyError> {
     let nat = &config.nat;
     let instance = |name: &str| config.instance_id(name).unwrap_or_default();
@@ -231,8 +251,9 @@ fn settings(
         key: HashKey::random(),
         next_hops: Arc::clone(next_hops),
         ownership: Arc::clone(ownership),
+        examined: Arc::clone(examined),
         backends: backends.to_vec(),
-        backend_slots,
+        backend_slots: config.limits.backends as usize,
         local_addresses,
         local_ports: nat.ports.ports(),
         timeouts: Timeouts {

@@ -1,6 +1,9 @@
 //! What the control core tells, in the log.
 
-use crate::control::Event;
+use crate::{
+    control::{BfdChange, Event},
+    protocol::bfd::{Cause, State},
+};
 use tracing::{error, info, warn};
 
 /// Logs everything that waits.
@@ -22,7 +25,33 @@ pub fn log_events(events: &crossbeam::queue::ArrayQueue<Event>) {
                     stall.lasted.as_millis()
                 );
             }
+            Event::Bfd(BfdChange { path, change, silence }) => {
+                let silence = silence.map_or_else(String::new, |silence| {
+                    format!(", silent for {:.3} ms", silence.as_nanos() as f64 / 1e6)
+                });
+                let text = format!(
+                    "BFD {} from {}: {} to {}, {}{silence}",
+                    path.remote,
+                    path.local,
+                    change.from,
+                    change.to,
+                    describe(change.cause)
+                );
+                if change.from == State::Up { warn!("{text}") } else { info!("{text}") }
+            }
             Event::State(instance, state) => info!("instance {instance} is {}", state.name()),
         }
+    }
+}
+
+const fn describe(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Handshake => "handshake",
+        Cause::DetectionExpired => "detection time expired",
+        Cause::PeerDown => "the peer says it is down",
+        Cause::PeerRestarted => "the peer began anew",
+        Cause::PeerAdminDown => "the peer's operator took it down",
+        Cause::Operator => "our operator's will",
+        Cause::LocalReset => "given up by this node",
     }
 }

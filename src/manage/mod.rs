@@ -7,6 +7,7 @@ pub mod api;
 mod assembly;
 mod events;
 mod kernel_interface;
+mod paths;
 mod registry;
 mod sessions;
 
@@ -19,5 +20,6 @@ pub use assembly::KernelRings;
 pub use assembly::{Assembly, AssemblyError, PortParts, PortStatus, Shared, assemble};
 pub use events::log_events;
 pub use kernel_interface::{KernelInterfaceError, KernelInterfaces};
+pub use paths::KeyFileError;
 pub use registry::{Registry, RegistryError, ServiceEntry};
 pub use sessions::SessionLists;

@@ -6,13 +6,14 @@ use super::{
 };
 use crate::{
     config::{self, Config},
-    control,
+    control::{self, Reception},
     dpdk::{
-        Device, DeviceError, Eal, EalError, EalOptions, Mbuf, Nic, OpenOptions, Pool, PoolError, PoolOptions,
-        Queue, log, whole_datagrams,
+        Device, DeviceError, Eal, EalError, EalOptions, FlowRule, Mbuf, Nic, OpenOptions, Pool, PoolError,
+        PoolOptions, Queue, log, whole_datagrams,
     },
+    protocol::bfd::{MULTI_HOP_PORT, SINGLE_HOP_PORT},
     types::PortId,
-    worker::{self, Idle, Stop},
+    worker::{self, ECHO_PORT, Idle, SYNC_PORT, Stop},
 };
 use std::{
     io,
@@ -86,6 +87,8 @@ pub struct Node {
     pub shared: Arc<Shared>,
     /// The devices, apart from their queues.
     nics: Vec<Nic>,
+    /// Bring what the peer sends to the control core.
+    _rules: Vec<FlowRule>,
     stop: Arc<Stop>,
     threads: Vec<JoinHandle<()>>,
     /// Held for as long as the devices are.
@@ -107,7 +110,7 @@ impl Node {
         }));
         let claims = config.ports.iter().map(claim).collect::<Result<Vec<_>, _>>()?;
         let eal = Eal::start(&eal_options(&config))?;
-        let (nics, pools, parts) = open_ports(&eal, &config)?;
+        let (nics, pools, parts, rules) = open_ports(&eal, &config)?;
         let idle = idle(&config);
         let Assembly { workers, mut control, shared, kernel } = assemble(config, parts)?;
         let mut interfaces =
@@ -118,6 +121,7 @@ impl Node {
         let mut node = Self {
             shared,
             nics,
+            _rules: rules,
             stop: Arc::default(),
             threads: Vec::new(),
             _claims: claims,
@@ -272,13 +276,34 @@ fn allocator(pools: &[Pool], port: PortId) -> impl FnMut() -> Option<Mbuf> + Sen
     move || pool.as_ref()?.allocate()
 }
 
-type Opened = (Vec<Nic>, Vec<Pool>, Vec<PortParts<Queue>>);
+type Opened = (Vec<Nic>, Vec<Pool>, Vec<PortParts<Queue>>, Vec<FlowRule>);
+
+/// UDP ports of what a peer sends: BFD over one hop and several, echo, and the pair's own messages.
+const PEER_PORTS: [u16; 4] = [SINGLE_HOP_PORT, MULTI_HOP_PORT, ECHO_PORT, SYNC_PORT];
+
+/// Has the NIC bring what a peer sends to the control core's queue.
+fn steer_peer(nic: &Nic, queue: u16, rules: &mut Vec<FlowRule>) -> Reception {
+    let wanted = PEER_PORTS.into_iter().flat_map(|port| [(port, false), (port, true)]);
+    let (made, refused): (Vec<_>, Vec<_>) =
+        wanted.map(|(port, ipv6)| nic.steer_udp(port, ipv6, queue)).partition(Result::is_ok);
+    for error in refused.iter().filter_map(|rule| rule.as_ref().err()) {
+        debug!("{error}: workers pass such packets on");
+    }
+    let reception = match (made.is_empty(), refused.is_empty()) {
+        (_, true) => Reception::Own,
+        (true, false) => Reception::Workers,
+        (false, false) => Reception::Both,
+    };
+    rules.extend(made.into_iter().flatten());
+    reception
+}
 
 fn open_ports(eal: &Eal, config: &Config) -> Result<Opened, NodeError> {
     let workers = config.cores.workers.len() as u8;
     let mut nics = Vec::new();
     let mut pools = Vec::new();
     let mut parts = Vec::new();
+    let mut rules = Vec::new();
     for (number, port) in config.ports.iter().enumerate() {
         let name = || port.name.clone();
         let share_mb = config.dpdk.memory_mb / config.ports.len() as u32;
@@ -302,14 +327,19 @@ fn open_ports(eal: &Eal, config: &Config) -> Result<Opened, NodeError> {
         let open =
             device.open(&options, &pool).map_err(|source| NodeError::Device { port: name(), source })?;
         let facts = open.nic.facts(PortId(number as u8), &port.name, port.vlan);
+        let reception = match open.control {
+            Some(_) => steer_peer(&open.nic, workers.into(), &mut rules),
+            None => Reception::Workers,
+        };
         parts.push(PortParts {
             facts,
             queues: open.queues,
             control: open.control,
+            reception,
             allocate: Box::new(allocator(std::slice::from_ref(&pool), PortId(0))),
         });
         pools.push(pool);
         nics.push(open.nic);
     }
-    Ok((nics, pools, parts))
+    Ok((nics, pools, parts, rules))
 }

@@ -45,3 +45,5 @@ pub const ETHER_IPV6: u16 = 0x86dd;
 pub const IP_ICMP: u8 = 1;
 /// IP protocol number of ICMPv6.
 pub const IP_ICMPV6: u8 = 58;
+/// IP protocol: UDP (RFC 768).
+pub const IP_UDP: u8 = 17;

@@ -2,6 +2,8 @@
 //! thing has exactly one writer.
 
 mod counters;
+mod examined;
+mod histogram;
 mod index;
 mod memory;
 mod next_hops;
@@ -10,6 +12,8 @@ mod published;
 mod routes;
 
 pub use counters::{BackendCounters, Counter, Counters, Tally};
+pub use examined::{Examined, Queue};
+pub use histogram::{Distribution, Histogram};
 pub use memory::Mapped;
 pub use next_hops::{NextHop, NextHops};
 pub use ownership::{HaState, Ownership};

@@ -3,7 +3,7 @@
 use super::{family::WorkerFamily, icmp::Budget, verdict::HopKey};
 use crate::{
     packet::{Family, HashKey, V4, V6},
-    plane::{BackendCounters, Counter, NextHops, Ownership, Routes, Tally},
+    plane::{BackendCounters, Counter, Examined, NextHops, Ownership, Routes, Tally},
     port::{BURST, PortFacts},
     service::ServiceTable,
     session::{Direction, Fragments, LocalAddresses, LocalPorts, Session, Storage, Table, Timeouts},
@@ -29,6 +29,8 @@ pub struct Settings {
     pub next_hops: Arc<NextHops>,
     /// Who serves.
     pub ownership: Arc<Ownership>,
+    /// Where it says until when it has looked through its queues.
+    pub examined: Arc<Examined>,
     /// Every worker's counts per backend; its own are at its number.
     pub backends: Vec<Arc<BackendCounters>>,
     /// How many backend slots there are.

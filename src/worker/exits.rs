@@ -4,21 +4,23 @@ use super::{
     core::Context,
     egress::Egress,
     hold::Hold,
-    rings::Rings,
+    rings::{Rings, Urgent},
     verdict::{HopKey, Verdict},
 };
 use crate::{
-    plane::{Counter, Tally},
+    plane::{Counter, Examined, Tally},
     port::{BURST, Burst, Packet, Port},
     types::{DropReason, PortId},
 };
 use arrayvec::ArrayVec;
+use std::sync::Arc;
 
 pub(super) struct Exits<P: Port> {
     pub(super) ports: Vec<P>,
     pub(super) rings: Rings<P::Packet>,
     pub(super) hold: Hold<P::Packet>,
     pub(super) egress: Egress<P::Packet>,
+    examined: Arc<Examined>,
 }
 
 impl<P: Port> std::fmt::Debug for Exits<P> {
@@ -28,9 +30,14 @@ impl<P: Port> std::fmt::Debug for Exits<P> {
 }
 
 impl<P: Port> Exits<P> {
-    pub(super) fn new(ports: Vec<P>, rings: Rings<P::Packet>, held_packets: usize) -> Self {
+    pub(super) fn new(
+        ports: Vec<P>,
+        rings: Rings<P::Packet>,
+        examined: Arc<Examined>,
+        held_packets: usize,
+    ) -> Self {
         let egress = Egress::new(ports.len());
-        Self { ports, rings, hold: Hold::new(held_packets), egress }
+        Self { ports, rings, hold: Hold::new(held_packets), egress, examined }
     }
 
     /// Does with `packet`, which came by `port`, what the verdict says.
@@ -73,7 +80,11 @@ impl<P: Port> Exits<P> {
             }
             Verdict::Control | Verdict::Urgent | Verdict::Kernel => {
                 let bytes = packet.length() as u64;
-                match self.rings.punt(verdict, (port, packet)) {
+                let passed = match verdict {
+                    Verdict::Urgent => self.report(Urgent { port, received_at: context.now, packet }),
+                    _ => self.rings.punt(verdict, (port, packet)),
+                };
+                match passed {
                     Ok(counter) => {
                         tally.add(Counter::Rx, 1);
                         tally.add(Counter::RxBytes, bytes);
@@ -83,6 +94,11 @@ impl<P: Port> Exits<P> {
                 }
             }
         }
+    }
+
+    /// To the control core; it must know of a packet that did not reach it.
+    fn report(&mut self, item: Urgent<P::Packet>) -> Result<Counter, (P::Packet, DropReason)> {
+        self.rings.report(item).inspect_err(|_| self.examined.count_lost())
     }
 
     /// Sends what has been gathered.

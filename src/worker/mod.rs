@@ -31,8 +31,8 @@ mod verdict;
 
 pub use self::core::{PortSettings, Settings};
 pub use dump::{Command, Dump, Dumped};
-pub use open::SYNC_PORT;
-pub use rings::{FarEnds, OnPort, RingSizes, Rings, rings};
+pub use open::{ECHO_PORT, SYNC_PORT};
+pub use rings::{FarEnds, OnPort, RingSizes, Rings, Urgent, rings};
 pub use run::{Idle, Rest, Stop, run};
 
 use self::{
@@ -41,7 +41,7 @@ use self::{
     verdict::{Arrival, Source},
 };
 use crate::{
-    plane::{Counter, Counters, Reader, Routes},
+    plane::{Counter, Counters, Examined, Queue, Reader, Routes},
     port::{Burst, Port},
     service::ServiceTable,
     types::{DropReason, Instant, PortId},
@@ -56,6 +56,8 @@ pub struct Worker<P: Port> {
     services: Reader<ServiceTable>,
     routes: Reader<Routes>,
     counters: Arc<Counters>,
+    queues: Vec<Queue>,
+    examined: Arc<Examined>,
     published_ms: u32,
 }
 
@@ -69,8 +71,11 @@ impl<P: Port> Worker<P> {
         rings: Rings<P::Packet>,
         counters: Arc<Counters>,
     ) -> Self {
-        let exits = Exits::new(ports, rings, settings.held_packets);
-        Self { core: Core::new(settings), exits, services, routes, counters, published_ms: 0 }
+        let queues = settings.ports.iter().map(|port| Queue::new(port.facts.rx_descriptors.into())).collect();
+        let examined = Arc::clone(&settings.examined);
+        let exits = Exits::new(ports, rings, Arc::clone(&examined), settings.held_packets);
+        let core = Core::new(settings);
+        Self { core, exits, services, routes, counters, queues, examined, published_ms: 0 }
     }
 
     /// Its queue pairs.
@@ -85,10 +90,15 @@ impl<P: Port> Worker<P> {
         for port in 0..self.exits.ports.len() {
             let mut burst = Burst::new();
             let received = self.exits.ports[port].receive(&mut burst);
+            let looked_through = self.queues[port].after(received, now);
             if received > 0 {
                 found = true;
                 self.core.context.tally.add(Counter::Received, received as u64);
                 self.process(&mut burst, Source { port: PortId(port as u8), arrival: Arrival::Wire });
+            }
+            // After its packets: what is the control core's lies in the ring by now.
+            if let Some(until) = looked_through {
+                self.examined.set(port, until);
             }
         }
         found |= self.take_handed_in();

@@ -14,7 +14,10 @@ use crate::{
 };
 
 /// Ports of the protocols that the control core speaks: BFD (RFC 5881, RFC 5883), BFD echo, session sync.
-const CONTROL_PORTS: [u16; 4] = [3784, 4784, 3785, SYNC_PORT];
+const CONTROL_PORTS: [u16; 4] = [3784, 4784, ECHO_PORT, SYNC_PORT];
+
+/// BFD echo (RFC 5881 section 4).
+pub const ECHO_PORT: u16 = 3785;
 
 /// Where a pair's nodes stream sessions to each other.
 pub const SYNC_PORT: u16 = 3786;

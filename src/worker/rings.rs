@@ -6,13 +6,24 @@ use super::{
 };
 use crate::{
     plane::Counter,
-    types::{DropReason, PortId, WorkerId},
+    types::{DropReason, Instant, PortId, WorkerId},
 };
 use rtrb::{Consumer, Producer, PushError, RingBuffer};
 use std::net::IpAddr;
 
 /// A packet and the port it came in by, or goes out by.
 pub type OnPort<P> = (PortId, P);
+
+/// A packet for the control core that cannot wait.
+#[derive(Debug)]
+pub struct Urgent<P> {
+    /// The port it came in by.
+    pub port: PortId,
+    /// When the turn began that took it from its queue: the NIC's time may be nearer.
+    pub received_at: Instant,
+    /// The packet.
+    pub packet: P,
+}
 
 /// The ends a worker holds.
 pub struct Rings<P> {
@@ -21,7 +32,7 @@ pub struct Rings<P> {
     /// From each other worker.
     pub handed_in: Vec<Consumer<OnPort<P>>>,
     /// To the control core: what the peer sends.
-    pub urgent: Producer<OnPort<P>>,
+    pub urgent: Producer<Urgent<P>>,
     /// To the control core: ARP and neighbour discovery.
     pub control: Producer<OnPort<P>>,
     /// To the kernel interfaces.
@@ -53,9 +64,16 @@ impl<P> Rings<P> {
         }
     }
 
+    /// To the control core, which must know when the packet came.
+    pub(super) fn report(&mut self, item: Urgent<P>) -> Result<Counter, (P, DropReason)> {
+        self.urgent
+            .push(item)
+            .map(|()| Counter::ToControl)
+            .map_err(|PushError::Full(item)| (item.packet, DropReason::ControlFull))
+    }
+
     pub(super) fn punt(&mut self, verdict: Verdict, item: OnPort<P>) -> Result<Counter, (P, DropReason)> {
         let (ring, counter, full) = match verdict {
-            Verdict::Urgent => (&mut self.urgent, Counter::ToControl, DropReason::ControlFull),
             Verdict::Kernel => (&mut self.kernel, Counter::ToKernel, DropReason::KernelFull),
             _ => (&mut self.control, Counter::ToControl, DropReason::ControlFull),
         };
@@ -83,7 +101,7 @@ impl Default for RingSizes {
 /// The ends the workers do not hold. Of the vectors, each element belongs to one worker.
 pub struct FarEnds<P> {
     /// What the peer sent.
-    pub urgent: Vec<Consumer<OnPort<P>>>,
+    pub urgent: Vec<Consumer<Urgent<P>>>,
     /// ARP and neighbour discovery.
     pub control: Vec<Consumer<OnPort<P>>>,
     /// Next hops to resolve.

@@ -80,6 +80,8 @@ pub struct Transmission {
     pub encoded: Encoded,
     /// Why it is sent.
     pub reason: Reason,
+    /// How long ago it was due; zero for answers, which are due at once.
+    pub late: Duration,
 }
 
 /// Where a session stands.

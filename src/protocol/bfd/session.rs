@@ -179,7 +179,8 @@ impl Session {
         self.last_sent = Some(control);
         self.content_changed = false;
         self.note_sent(reason, poll, now);
-        Some(Transmission { control, encoded, reason })
+        let late = if reason == Reason::Periodic { now.since(due) } else { Duration::ZERO };
+        Some(Transmission { control, encoded, reason, late })
     }
 
     /// When to call next: [`Session::expire`] or [`Session::transmit`] will have something to do. It may lie in the
