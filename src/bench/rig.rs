@@ -207,7 +207,7 @@ impl<F: Mapped, P: Dealer> Rig<F, P> {
             key: KEY,
             next_hops: Arc::new(next_hops),
             ownership,
-            examined: Arc::new(Examined::new(1)),
+            examined: Arc::new(Examined::new(ports.len())),
             backends: vec![Arc::new(BackendCounters::new(backend_slots))],
             backend_slots,
             local_addresses: LocalAddresses::new(
