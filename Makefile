@@ -3,7 +3,8 @@
 # make bench   the measurements of perf/RESULTS.md
 
 BUILD_PACKAGES := libdpdk-dev dpdk-dev libclang-dev pkg-config gcc
-LAB_PACKAGES := iproute2 iputils-ping ethtool curl nginx-light wrk iperf3 socat tcpdump tshark libusrsctp-examples
+LAB_PACKAGES := iproute2 iputils-ping ethtool curl nginx-light wrk iperf3 tcpdump tshark libusrsctp-examples \
+  frr bird2 keepalived
 
 .PHONY: build demo test nic-test lint unit lab instructions accept-instructions tables compare build-packages lab-packages
 

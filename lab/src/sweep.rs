@@ -10,6 +10,9 @@ pub(crate) const PREFIX: &str = "hl";
 /// Where labs keep their files.
 pub(crate) const FOLDER: &str = "/tmp/hitless-lab";
 
+/// Where else a lab's programs must have theirs.
+const FOLDERS: [&str; 3] = [FOLDER, "/etc/frr", "/run/frr"];
+
 /// The process a lab's name speaks of: `hl4711-0-lb1` and `hl4711-0`.
 fn owner(name: &str) -> Option<u32> {
     name.strip_prefix(PREFIX)?.split('-').next()?.parse().ok()
@@ -24,9 +27,7 @@ pub(crate) fn sweep() {
     for name in names("/run/netns").filter(|name| is_orphan(name)) {
         let _ = remove_namespace(&name);
     }
-    for name in names(FOLDER).filter(|name| is_orphan(name)) {
-        let _ = fs::remove_dir_all(Path::new(FOLDER).join(name));
-    }
+    remove_folders(is_orphan);
 }
 
 /// Removes what this process has made. For signal handlers: whoever still uses it will fail.
@@ -35,8 +36,14 @@ pub fn remove_own() {
     for name in names("/run/netns").filter(own) {
         let _ = remove_namespace(&name);
     }
-    for name in names(FOLDER).filter(own) {
-        let _ = fs::remove_dir_all(Path::new(FOLDER).join(name));
+    remove_folders(|name| owner(name) == Some(std::process::id()));
+}
+
+fn remove_folders(of: impl Fn(&str) -> bool) {
+    for folder in FOLDERS {
+        for name in names(folder).filter(|name| of(name)) {
+            let _ = fs::remove_dir_all(Path::new(folder).join(name));
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use crate::{
     sweep::{FOLDER, PREFIX, remove_namespace, sweep},
 };
 use std::{
+    cell::RefCell,
     fs,
     net::{Ipv4Addr, Ipv6Addr},
     path::{Path, PathBuf},
@@ -43,6 +44,8 @@ pub struct Lab {
     bridge: Namespace,
     namespaces: Vec<String>,
     folder: PathBuf,
+    /// Folders elsewhere.
+    owned: RefCell<Vec<PathBuf>>,
 }
 
 impl Lab {
@@ -61,6 +64,7 @@ impl Lab {
             prefix,
             namespaces: Vec::new(),
             folder,
+            owned: RefCell::default(),
         };
         let bridge = lab.bridge.clone();
         lab.add_namespace(bridge.name())?;
@@ -72,6 +76,16 @@ impl Lab {
     /// A folder for files of this lab.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// A name that nobody else on this machine has.
+    pub fn unique(&self, name: &str) -> String {
+        format!("{}-{name}", self.prefix)
+    }
+
+    /// Removes a folder elsewhere with the lab. Its name should be [`Self::unique`].
+    pub fn owns(&self, folder: PathBuf) {
+        self.owned.borrow_mut().push(folder);
     }
 
     /// The namespace of the bridge, whose ports are called like the hosts.
@@ -192,6 +206,9 @@ impl Drop for Lab {
         }
         if std::env::var_os("HITLESS_LAB_KEEP").is_none() {
             let _ = fs::remove_dir_all(&self.folder);
+        }
+        for folder in self.owned.take() {
+            let _ = fs::remove_dir_all(folder);
         }
     }
 }

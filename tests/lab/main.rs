@@ -7,6 +7,7 @@
     reason = "tests, whose helpers clippy does not know as such"
 )]
 
+mod bfd;
 mod checksums;
 mod connections;
 mod datagrams;
