@@ -124,9 +124,9 @@ fn measure<F: Mapped>(what: &Forward, devices: &[&str], core: u16) -> Result<For
 }
 
 fn start(packets: u64, core: u16) -> Result<Eal, String> {
-    let memory_mb = (packets * BUFFER_BYTES >> 20) + 64;
+    let memory_mb = ((packets * BUFFER_BYTES) >> 20) + 64;
     let free: u64 =
-        Host::read(Path::new("/")).hugepages.iter().map(|pages| pages.free * pages.size_kb >> 10).sum();
+        Host::read(Path::new("/")).hugepages.iter().map(|pages| (pages.free * pages.size_kb) >> 10).sum();
     Eal::start(&EalOptions {
         hugepages: free >= memory_mb,
         memory_mb: memory_mb as u32,
