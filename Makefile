@@ -6,7 +6,7 @@ BUILD_PACKAGES := libdpdk-dev dpdk-dev libclang-dev pkg-config gcc
 LAB_PACKAGES := iproute2 iputils-ping ethtool curl nginx-light wrk iperf3 tcpdump tshark libusrsctp-examples \
   frr bird2 keepalived
 
-.PHONY: build demo test nic-test lint unit lab build-packages lab-packages
+.PHONY: build demo test nic-test lint unit lab instructions accept-instructions tables compare build-packages lab-packages
 
 build: build-packages
 	cargo build --release
@@ -30,7 +30,7 @@ demo: build lab-packages
 	cargo build --release --package hitless-lab
 	target/release/demo
 
-test: lint unit lab
+test: lint unit lab instructions
 
 lint: build-packages
 	cargo fmt --all --check
@@ -46,3 +46,22 @@ unit: build-packages
 # Real programs in network namespaces. Needs root.
 lab: build-packages lab-packages
 	cargo test --quiet --test lab -- --test-threads=1
+
+# Instructions of the data path's parts; fails when one has risen by more than 3 %.
+instructions:
+	@lab/install valgrind
+	cargo bench --quiet --no-default-features --bench instructions
+
+accept-instructions:
+	@lab/install valgrind
+	cargo bench --quiet --no-default-features --bench instructions -- --accept
+
+# The session table beside DPDK's, hashbrown and open addressing. Takes 6 GiB.
+tables: build-packages
+	cargo bench --quiet --no-default-features --bench tables
+	cc -O3 -march=native perf/rte_hash.c -o target/rte_hash $$(pkg-config --cflags --libs libdpdk)
+	target/rte_hash
+
+# The worker beside dpdk-testpmd, both on the same captures.
+compare: build
+	perf/compare

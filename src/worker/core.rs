@@ -59,7 +59,12 @@ pub struct PortSettings {
 /// A port, prepared for comparing and writing.
 #[derive(Debug)]
 pub(super) struct CorePort {
+    pub(super) id: PortId,
     pub(super) mac: Mac,
+    /// The same as [`Mac::to_bits`] gives it: one comparison.
+    pub(super) mac_bits: u64,
+    pub(super) vlan: u16,
+    pub(super) mtu: u16,
     pub(super) l2_length: usize,
     pub(super) kernel_interface: bool,
     pub(super) facts: PortFacts,
@@ -169,7 +174,11 @@ const FRAGMENT_LIFETIME_MS: u32 = 5_000;
 impl Core {
     pub(super) fn new(settings: Settings) -> Self {
         let ports = settings.ports.into_iter().map(|port| CorePort {
+            id: port.facts.id,
             mac: port.facts.mac,
+            mac_bits: port.facts.mac.to_bits(),
+            vlan: port.facts.vlan,
+            mtu: port.facts.mtu,
             l2_length: port.facts.l2_length(),
             kernel_interface: port.kernel_interface,
             facts: port.facts,

@@ -1,5 +1,6 @@
 //! Packets on their way out, gathered per port so that a burst is one call.
 
+use super::exits::drop_packet;
 use crate::{
     plane::{Counter, Tally},
     port::{Burst, Packet, Port},
@@ -25,7 +26,7 @@ impl<P: Packet> Egress<P> {
         tally: &mut Tally,
     ) {
         let Some(queue) = self.queues.get_mut(out.index()) else {
-            tally.drop(DropReason::NoRoute);
+            drop_packet(tally, &packet, DropReason::NoRoute);
             return;
         };
         queue.push(packet);
@@ -43,8 +44,12 @@ impl<P: Packet> Egress<P> {
     }
 }
 
+/// Sends a burst, and counts all of it: a packet that went out was received.
+#[inline(never)]
 fn send<P: Packet, Q: Port<Packet = P>>(queue: &mut Burst<P>, port: &mut Q, tally: &mut Tally) {
     let bytes: usize = queue.iter().map(Packet::length).sum();
+    tally.add(Counter::Rx, queue.len() as u64);
+    tally.add(Counter::RxBytes, bytes as u64);
     let sent = port.transmit(queue);
     tally.add(Counter::Forwarded, sent as u64);
     let mut left = 0;

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Rewrites a packet whose transport header begins `transport` bytes into its IP packet, and counts it.
-#[inline]
+#[inline(always)]
 #[allow(
     clippy::too_many_arguments,
     reason = "the hot path: everything in registers, nothing packed and unpacked"
@@ -42,23 +42,25 @@ pub(super) fn forward<F: WorkerFamily, P: Packet>(
     let (Some(inside), Some(outside)) = (context.port(from.port), context.port(hop.port)) else {
         return Verdict::Drop(DropReason::NoRoute);
     };
-    let mtu = outside.facts.mtu;
-    if flow.length > mtu && !may_split(packet, inside, mtu) {
-        return Verdict::Refuse(DropReason::TooBig, ErrorMessage::TooBig { mtu });
+    let too_big = flow.length > outside.mtu;
+    if too_big && !may_split(packet, inside, outside.mtu) {
+        return Verdict::Refuse(DropReason::TooBig, ErrorMessage::TooBig { mtu: outside.mtu });
+    }
+    if inside.vlan != outside.vlan && !retag(packet, inside, outside) {
+        return Verdict::Drop(DropReason::TooBig);
     }
     session.state = track(session.state, flow.protocol, direction, flow.signal);
     session.last_seen_ms = context.now_ms;
     session.packets += 1;
     session.bytes += u64::from(flow.length);
     context.backends.packet(session.backend(), u64::from(flow.length));
-    if let Some(ip) = packet.data_mut().get_mut(inside.l2_length..) {
+    let frame = packet.data_mut();
+    if let Some(ip) = frame.get_mut(outside.l2_length..) {
         F::rewrite_ip(ip, session, direction);
-        rewrite_transport(ip, transport, usize::from(flow.length), flow.protocol, session, direction);
+        rewrite_transport(ip, transport, flow, session, direction);
     }
-    match address_frame(packet, inside, outside, hop.mac) {
-        Verdict::Transmit(out) if flow.length > mtu => Verdict::Split(out),
-        verdict => verdict,
-    }
+    write_macs(frame, outside, hop.mac);
+    if too_big { Verdict::Split(outside.id) } else { Verdict::Transmit(outside.id) }
 }
 
 /// Whether a packet larger than the MTU may be cut: only IPv4 knows that.
@@ -83,24 +85,26 @@ pub(super) fn find_hop<F: WorkerFamily>(
     context.next_hops.get(slot).ok_or(hold)
 }
 
-/// Writes the Ethernet header of the port a packet leaves by.
-#[inline]
+/// Makes the frame one of the port it leaves by.
 pub(super) fn address_frame<P: Packet>(
     packet: &mut P,
     inside: &CorePort,
     outside: &CorePort,
     destination: Mac,
 ) -> Verdict {
-    if inside.facts.vlan != outside.facts.vlan && !retag(packet, inside, outside) {
+    if inside.vlan != outside.vlan && !retag(packet, inside, outside) {
         return Verdict::Drop(DropReason::TooBig);
     }
-    match packet.data_mut().first_chunk_mut::<12>() {
-        Some(header) => {
-            header[..6].copy_from_slice(&destination.0);
-            header[6..].copy_from_slice(&outside.mac.0);
-            Verdict::Transmit(outside.facts.id)
-        }
-        None => Verdict::Drop(DropReason::Truncated),
+    write_macs(packet.data_mut(), outside, destination);
+    Verdict::Transmit(outside.id)
+}
+
+#[inline]
+fn write_macs(frame: &mut [u8], outside: &CorePort, destination: Mac) {
+    // Whatever was parsed has an Ethernet header.
+    if let Some(header) = frame.first_chunk_mut::<12>() {
+        header[..6].copy_from_slice(&destination.0);
+        header[6..].copy_from_slice(&outside.mac.0);
     }
 }
 
@@ -113,9 +117,9 @@ fn retag<P: Packet>(packet: &mut P, inside: &CorePort, outside: &CorePort) -> bo
     if !packet.move_start(inside.l2_length as isize - outside.l2_length as isize) {
         return false;
     }
-    let tag = outside.facts.vlan.to_be_bytes();
+    let tag = outside.vlan.to_be_bytes();
     let frame = packet.data_mut();
-    if outside.facts.vlan == 0 {
+    if outside.vlan == 0 {
         frame.get_mut(12..14).map(|field| field.copy_from_slice(&[type0, type1]))
     } else {
         let [a, b] = ETHER_VLAN.to_be_bytes();

@@ -140,7 +140,7 @@ fn later<F: WorkerFamily, P: Packet>(
     let hop = context.next_hops.get(slot).ok_or(hold)?;
     let no_port = Verdict::Drop(DropReason::NoRoute);
     let (inside, outside) = (context.port(from.port).ok_or(no_port)?, context.port(hop.port).ok_or(no_port)?);
-    let mtu = outside.facts.mtu;
+    let mtu = outside.mtu;
     let too_big = datagram.end > usize::from(mtu);
     if too_big && !may_split(packet, inside, mtu) {
         return Err(Verdict::Drop(DropReason::TooBig));

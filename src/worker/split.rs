@@ -1,7 +1,10 @@
 //! Packets larger than the MTU of the port they leave by, where IPv4 lets a router cut them. The first piece is the packet
 //! itself; the others are made.
 
-use super::{Worker, core::Context, drop_packet};
+use super::{
+    core::Context,
+    exits::{Exits, drop_packet},
+};
 use crate::{
     packet::Divisible,
     plane::Counter,
@@ -15,22 +18,21 @@ const PIECES: usize = 64;
 
 type Pieces<P> = ArrayVec<P, PIECES>;
 
-impl<P: Port> Worker<P> {
+impl<P: Port> Exits<P> {
     /// Sends a packet in pieces by `out`.
     #[cold]
-    pub(super) fn send_in_pieces(&mut self, out: PortId, mut packet: P::Packet) {
-        let context = &mut self.core.context;
+    pub(super) fn send_in_pieces(&mut self, out: PortId, mut packet: P::Packet, context: &mut Context) {
         let Some(queue) = self.ports.get_mut(out.index()) else {
             return drop_packet(&mut context.tally, &packet, DropReason::NoRoute);
         };
-        let length = packet.length() as u64;
+        let length = packet.length();
         let mut pieces = match cut(&mut packet, context, out, || queue.allocate()) {
             Ok(pieces) => pieces,
             Err(reason) => return drop_packet(&mut context.tally, &packet, reason),
         };
         let tally = &mut context.tally;
-        tally.add(Counter::Rx, 1);
-        tally.add(Counter::RxBytes, length);
+        // The first piece counts as received when it is sent; so does what it lost.
+        tally.add(Counter::RxBytes, (length - packet.length()) as u64);
         self.egress.push(out, packet, &mut self.ports, tally);
         // The first piece shows the ports: nobody should have to wait for it.
         self.egress.flush(&mut self.ports, tally);
@@ -53,7 +55,7 @@ fn cut<P: Packet>(
     mut allocate: impl FnMut() -> Option<P>,
 ) -> Result<Pieces<P>, DropReason> {
     let port = context.port(out).ok_or(DropReason::NoRoute)?;
-    let (start, mtu) = (port.l2_length, port.facts.mtu);
+    let (start, mtu) = (port.l2_length, port.mtu);
     let (head, ip) = packet.data().split_at_checked(start).ok_or(DropReason::Truncated)?;
     let mut whole = Divisible::new(ip, mtu).ok_or(DropReason::TooBig)?;
     if whole.is_whole() {
