@@ -45,8 +45,8 @@ pub struct BfdEntry {
     pub status: Status,
     /// What happened so far.
     pub counters: Counters,
-    /// Its receive times come from the NIC.
-    pub hardware_timestamps: bool,
+    /// Its last packet bore a time of the device or its driver.
+    pub stamped: bool,
 }
 
 /// All sessions, for management; renewed some times a second.
@@ -203,7 +203,7 @@ impl Bfd {
                 timers: settings.timers,
                 status: session.status(),
                 counters: *session.counters(),
-                hardware_timestamps: self.stamped.get(id.index()) == Some(&true),
+                stamped: self.stamped.get(id.index()) == Some(&true),
             });
         }
     }

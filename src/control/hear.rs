@@ -32,11 +32,13 @@ pub(super) struct Listening {
     queue: Queue,
     /// Until when that has been looked through.
     until: Instant,
+    /// Until when all that was received on the port had been looked at, at the last judgement.
+    judged_until: Instant,
 }
 
 impl Listening {
     pub(super) const fn new(descriptors: u16) -> Self {
-        Self { queue: Queue::new(descriptors as u32), until: Instant::ZERO }
+        Self { queue: Queue::new(descriptors as u32), until: Instant::ZERO, judged_until: Instant::ZERO }
     }
 }
 
@@ -50,7 +52,7 @@ impl<P: Port> Control<P> {
         // First what the workers say, then their rings: what they had examined by then is in there.
         let examined = self.examined();
         let (heard, emptied) = self.hear_rings(now);
-        for (port, listening) in self.listening.iter().enumerate() {
+        for (port, listening) in self.listening.iter_mut().enumerate() {
             let id = PortId(port as u8);
             let until = match self.outlet.reception(id) {
                 Reception::Own => listening.until,
@@ -60,6 +62,7 @@ impl<P: Port> Control<P> {
                 Reception::Both => listening.until.min(examined.get(port).copied().unwrap_or(now)),
             };
             let lost = self.from_workers.iter().map(|worker| worker.examined.lost()).sum();
+            listening.judged_until = until;
             self.bfd.judge(id, until, lost, now);
         }
         found | heard
@@ -78,8 +81,7 @@ impl<P: Port> Control<P> {
             }
             found |= received > 0;
             for packet in burst {
-                let at = packet.received_at();
-                self.hear_packet(id, packet, (at.unwrap_or(now), at.is_some()), now);
+                self.hear_packet(id, packet, now, now);
             }
             if received < BURST {
                 break;
@@ -103,8 +105,7 @@ impl<P: Port> Control<P> {
                     break;
                 };
                 found = true;
-                let at = packet.received_at();
-                self.hear_packet(port, packet, (at.unwrap_or(received_at), at.is_some()), now);
+                self.hear_packet(port, packet, received_at, now);
                 if taken == PER_RING {
                     emptied = false;
                     break;
@@ -114,7 +115,13 @@ impl<P: Port> Control<P> {
         (found, emptied)
     }
 
-    fn hear_packet(&mut self, port: PortId, packet: P::Packet, received: (Instant, bool), now: Instant) {
+    /// `taken_at` is when the turn began that took the packet from its queue: it was received before.
+    fn hear_packet(&mut self, port: PortId, packet: P::Packet, taken_at: Instant, now: Instant) {
+        // A stamp from before the queue was last seen empty is wrong, and so is one from the future.
+        let floor =
+            self.listening.get(port.index()).map_or(Instant::ZERO, |listening| listening.judged_until);
+        let stamp = packet.received_at().filter(|at| (floor..=taken_at).contains(at));
+        let received = (stamp.unwrap_or(taken_at), stamp.is_some());
         let frame = packet.data();
         let Ok((_, start)) = Ethernet::parse(frame) else { return };
         let Some(ip) = frame.get(start..) else { return };

@@ -7,6 +7,7 @@
 
 mod arguments;
 mod device;
+mod device_clock;
 mod device_error;
 mod eal;
 mod errno;
@@ -25,6 +26,7 @@ mod spec;
 
 pub use arguments::{EalError, EalOptions};
 pub use device::Device;
+pub use device_clock::DeviceClock;
 pub use device_error::DeviceError;
 pub use eal::{Eal, RegisteredThread, ThreadError, cycles, cycles_hz, version};
 pub use flow::{FlowError, FlowRule};

@@ -8,13 +8,14 @@ use crate::{
     config::{self, Config},
     control::{self, Reception},
     dpdk::{
-        Device, DeviceError, Eal, EalError, EalOptions, FlowRule, Mbuf, Nic, OpenOptions, Pool, PoolError,
-        PoolOptions, Queue, log, whole_datagrams,
+        Device, DeviceClock, DeviceError, Eal, EalError, EalOptions, FlowRule, Mbuf, Nic, OpenOptions, Pool,
+        PoolError, PoolOptions, Queue, log, whole_datagrams,
     },
     protocol::bfd::{MULTI_HOP_PORT, SINGLE_HOP_PORT},
-    types::PortId,
+    types::{Duration, Instant, PortId},
     worker::{self, ECHO_PORT, Idle, SYNC_PORT, Stop},
 };
+use parking_lot::Mutex;
 use std::{
     io,
     os::{
@@ -93,8 +94,14 @@ pub struct Node {
     threads: Vec<JoinHandle<()>>,
     /// Held for as long as the devices are.
     _claims: Vec<UnixDatagram>,
+    /// Clocks that receive times are told in, and when they were last read.
+    clocks: Mutex<(Instant, Vec<DeviceClock>)>,
+    clock: Clock,
     eal: Arc<Eal>,
 }
+
+/// From one reading of the devices' clocks to the next.
+const CLOCK_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Node {
     /// Starts everything but the API.
@@ -120,6 +127,8 @@ impl Node {
         }
         let mut node = Self {
             shared,
+            clocks: Mutex::new((Instant::ZERO, nics.iter().filter_map(Nic::clock).collect())),
+            clock: Clock::start(),
             nics,
             _rules: rules,
             stop: Arc::default(),
@@ -127,7 +136,8 @@ impl Node {
             _claims: claims,
             eal: Arc::new(eal),
         };
-        let clock = Clock::start();
+        let clock = node.clock;
+        node.renew_clocks();
         let cores = node.shared.config.cores.clone();
         let management = cores.management.first().copied().unwrap_or(cores.control);
         for (number, (mut worker, core)) in workers.into_iter().zip(cores.workers).enumerate() {
@@ -191,6 +201,16 @@ impl Node {
                 },
                 if report.checks_ip { "the NIC" } else { "software" }
             );
+        }
+    }
+
+    /// Reads the devices' clocks, if that is due.
+    pub fn renew_clocks(&self) {
+        let mut clocks = self.clocks.lock();
+        let now = self.clock.now();
+        if clocks.0 <= now {
+            clocks.0 = now + CLOCK_INTERVAL;
+            clocks.1.iter_mut().for_each(|clock| clock.renew(|| self.clock.now()));
         }
     }
 

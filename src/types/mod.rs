@@ -1,6 +1,7 @@
 //! L0: words everything else is said in. No behaviour beyond parsing and printing, no clock, no I/O.
 
 mod drop_reason;
+mod ha_state;
 mod id;
 mod instant;
 mod mac;
@@ -8,6 +9,7 @@ mod prefix;
 mod protocol;
 
 pub use drop_reason::DropReason;
+pub use ha_state::{Duty, HaState};
 pub use id::{BackendId, InstanceId, NextHopId, PortId, ServiceId, WorkerId};
 pub use instant::{Duration, Instant};
 pub use mac::{Mac, MacParseError};

@@ -74,7 +74,10 @@ async fn serve(listener: TcpListener, node: &Node) -> io::Result<()> {
     loop {
         tokio::select! {
             _ = events.tick() => log_events(&shared.events),
-            _ = ports.tick() => node.look_at_ports(),
+            _ = ports.tick() => {
+                node.look_at_ports();
+                node.renew_clocks();
+            }
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
         }

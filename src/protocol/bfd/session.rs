@@ -265,6 +265,7 @@ impl Session {
             peer_discriminator: self.peer.discriminator,
             peer_heard: self.detection.deadline().is_some(),
             last_received: self.detection.last_received(),
+            expires_at: self.detection.deadline(),
             detection_time: self.detection.time(),
             transmit_interval: self.schedule.interval(),
             peer_desired_min_tx_us: self.peer.min_tx_us,
