@@ -100,6 +100,7 @@ pub(super) fn facts(id: PortId, mac: Mac, checks_ip: bool) -> PortFacts {
         vlan: 0,
         steering: Steering::Software { workers: 1 },
         rx_descriptors: 1024,
+        hardware_timestamps: false,
         checks_ip,
     }
 }
