@@ -141,7 +141,7 @@ impl<F: Mapped> Rig<F> {
             held_packets: 16,
             fragments: 64,
         };
-        let (mut near, _) = rings(1, RingSizes { hand_over: 1, control: 64, kernel: 1 });
+        let (mut near, _) = rings(1, RingSizes { hand_over: 1, control: 64, kernel: 1, sync: 0 });
         let worker = Worker::new(
             vec![Replay::new(BUFFERS)],
             settings,

@@ -3,4 +3,6 @@
 pub mod bfd;
 pub mod neighbor;
 pub mod owner;
+pub mod pair;
 pub mod responder;
+pub mod sync;

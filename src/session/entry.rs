@@ -2,7 +2,7 @@
 
 use crate::{
     packet::{Difference, Family, Ports, Tuple},
-    types::{BackendId, InstanceId, NextHopId, Protocol, ServiceId},
+    types::{BackendId, InstanceId, NextHopId, Protocol, ServiceId, SessionState as State},
 };
 
 /// Which way a packet goes.
@@ -32,54 +32,6 @@ impl Direction {
     }
 }
 
-/// How far a session has come. TCP has all states; UDP and SCTP are `Opening` until the first reply,
-/// `Established` then, and SCTP `Closed` after its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum State {
-    /// Seen from the client only.
-    Opening = 0,
-    /// TCP: the backend has answered the SYN.
-    Answered = 1,
-    /// Both sides talk.
-    Established = 2,
-    /// TCP: the client has sent its FIN.
-    ClientClosed = 3,
-    /// TCP: the backend has sent its FIN.
-    BackendClosed = 4,
-    /// TCP: both have; the last acknowledgement is awaited.
-    Closing = 5,
-    /// Over. Kept a moment for what is still under way.
-    Closed = 6,
-    /// TCP: one side has sent a RST. Kept as long as packets still come: a forged RST ends nothing.
-    Reset = 7,
-}
-
-impl State {
-    /// How many there are.
-    pub const COUNT: usize = 8;
-
-    /// Nothing more is expected: the session may give way to a new one.
-    #[inline]
-    pub const fn is_over(self) -> bool {
-        matches!(self, Self::Closed | Self::Reset)
-    }
-
-    /// For tables and JSON.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Opening => "opening",
-            Self::Answered => "answered",
-            Self::Established => "established",
-            Self::ClientClosed => "client-closed",
-            Self::BackendClosed => "backend-closed",
-            Self::Closing => "closing",
-            Self::Closed => "closed",
-            Self::Reset => "reset",
-        }
-    }
-}
-
 /// A session. All zero is a free entry.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
@@ -93,7 +45,11 @@ pub struct Session<F: Family> {
     /// When its last packet came, in milliseconds modulo 2³².
     pub last_seen_ms: u32,
     backend: u32,
-    service: u32,
+    service: u16,
+    /// When the peer was last told that it lives, in sixteenths of its timeout, 1 to 255; 0: lately.
+    told: u8,
+    /// The copy that last named it, on the node that receives copies.
+    pub mark: u8,
     next_hops: [u16; 2],
     address_difference: Difference,
     transport_difference: Difference,
@@ -110,8 +66,15 @@ const _: () = assert!(size_of::<Session<crate::packet::V6>>() == 128, "an IPv6 s
 /// A next-hop slot that a session can store.
 const UNKNOWN: u16 = u16::MAX;
 
+/// The backend of a session whose service this node does not know.
+const UNBOUND: u32 = u32::MAX;
+
+/// Timeouts shorter than this are told as often as sessions are looked at.
+const SHORT_MS: u32 = 4_000;
+
 impl<F: Family> Session<F> {
-    /// A new session between `inbound` (client → VIP) and `outbound` (backend → local address).
+    /// A new session between `inbound` (client → VIP) and `outbound` (backend → local address). Service slots are
+    /// below 2¹⁶.
     pub fn new(
         inbound: Tuple<F>,
         outbound: Tuple<F>,
@@ -127,7 +90,9 @@ impl<F: Family> Session<F> {
             packets: 0,
             last_seen_ms: now_ms,
             backend: backend.0,
-            service: service.0,
+            service: service.0 as u16,
+            told: 0,
+            mark: 0,
             next_hops: [UNKNOWN; 2],
             address_difference: Difference::between(inbound.address_sum(), sent.address_sum()),
             transport_difference: Difference::between(inbound.sum(), sent.sum()),
@@ -148,6 +113,8 @@ impl<F: Family> Session<F> {
             last_seen_ms: 0,
             backend: 0,
             service: 0,
+            told: 0,
+            mark: 0,
             next_hops: [0; 2],
             address_difference: Difference::NONE,
             transport_difference: Difference::NONE,
@@ -215,16 +182,48 @@ impl<F: Family> Session<F> {
         self.protocol
     }
 
-    /// The backend it goes to.
+    /// The backend it goes to; a slot that no backend has while the session is not bound.
     #[inline]
     pub const fn backend(&self) -> BackendId {
         BackendId(self.backend)
     }
 
-    /// The service it came for.
+    /// The service it came for; `None` while this node does not know it.
     #[inline]
-    pub const fn service(&self) -> ServiceId {
-        ServiceId(self.service)
+    pub const fn service(&self) -> Option<ServiceId> {
+        if self.backend == UNBOUND { None } else { Some(ServiceId(self.service as u32)) }
+    }
+
+    /// Gives it the slots of its service and backend on this node.
+    pub const fn bind(&mut self, service: ServiceId, backend: BackendId) {
+        self.service = service.0 as u16;
+        self.backend = backend.0;
+    }
+
+    /// Takes them away: the session came from the peer, and this node does not know its service or not any more.
+    pub const fn unbind(&mut self) {
+        self.backend = UNBOUND;
+    }
+
+    /// Whether the peer, which may not hear of every packet, could think it idle for half of its timeout though it
+    /// is not.
+    pub fn must_be_told(&mut self, limit_ms: u32, now_ms: u32) -> bool {
+        if limit_ms < SHORT_MS {
+            return self.idle_ms(now_ms) < limit_ms;
+        }
+        let unit = limit_ms / 16;
+        let stamp = (now_ms / unit % 255) as u8 + 1;
+        if self.told == 0 {
+            self.told = stamp;
+        }
+        let age = (255 + u32::from(stamp) - u32::from(self.told)) % 255;
+        age >= 8 && self.idle_ms(now_ms) < age.saturating_mul(unit)
+    }
+
+    /// The peer has just been told of it.
+    #[inline]
+    pub const fn told(&mut self) {
+        self.told = 0;
     }
 
     /// The HA instance that owns it.

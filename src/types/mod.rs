@@ -6,6 +6,7 @@ mod instant;
 mod mac;
 mod prefix;
 mod protocol;
+mod session_state;
 
 pub use drop_reason::DropReason;
 pub use id::{BackendId, InstanceId, NextHopId, PortId, ServiceId, WorkerId};
@@ -13,3 +14,4 @@ pub use instant::{Duration, Instant};
 pub use mac::{Mac, MacParseError};
 pub use prefix::{Prefix, PrefixParseError};
 pub use protocol::Protocol;
+pub use session_state::{Phase, SessionState};

@@ -24,7 +24,7 @@ pub(super) fn forward<F: WorkerFamily, P: Packet>(
     direction: Direction,
     flow: &Flow<F>,
     transport: usize,
-    context: &Context,
+    context: &mut Context,
     views: &Views<'_>,
     packet: &mut P,
     from: Source,
@@ -45,6 +45,7 @@ pub(super) fn forward<F: WorkerFamily, P: Packet>(
     if flow.length > outside.facts.mtu {
         return Verdict::Refuse(DropReason::TooBig, ErrorMessage::TooBig { mtu: outside.facts.mtu });
     }
+    let before = session.state;
     session.state = track(session.state, flow.protocol, direction, flow.signal);
     session.last_seen_ms = context.now_ms;
     session.packets += 1;
@@ -54,7 +55,13 @@ pub(super) fn forward<F: WorkerFamily, P: Packet>(
         F::rewrite_ip(ip, session, direction);
         rewrite_transport(ip, transport, usize::from(flow.length), flow.protocol, session, direction);
     }
-    address_frame(packet, inside, outside, hop.mac)
+    let verdict = address_frame(packet, inside, outside, hop.mac);
+    if session.state != before
+        && let Some(journal) = &mut context.journal
+    {
+        journal.moved(session, before);
+    }
+    verdict
 }
 
 /// Looks the way up that the session does not remember.

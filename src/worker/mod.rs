@@ -11,7 +11,9 @@
 //! No lock, no allocation, no system call, no clock: time is an argument. `core` decides and rewrites, this file
 //! moves packets and carries the verdicts out.
 
+mod adopt;
 mod burst;
+mod copy;
 mod core;
 mod dump;
 mod egress;
@@ -22,6 +24,7 @@ mod fragment;
 mod hold;
 mod icmp;
 mod inform;
+mod journal;
 mod open;
 mod rings;
 mod run;
@@ -29,8 +32,7 @@ mod verdict;
 
 pub use self::core::{PortSettings, Settings};
 pub use dump::{Command, Dump, Dumped};
-pub use open::SYNC_PORT;
-pub use rings::{FarEnds, OnPort, RingSizes, Rings, rings};
+pub use rings::{FarEnds, OnPort, RingSizes, Rings, SyncRings, rings};
 pub use run::{Idle, Rest, Stop, run};
 
 use self::{
@@ -68,12 +70,12 @@ impl<P: Port> Worker<P> {
         settings: Settings,
         services: Reader<ServiceTable>,
         routes: Reader<Routes>,
-        rings: Rings<P::Packet>,
+        mut rings: Rings<P::Packet>,
         counters: Arc<Counters>,
     ) -> Self {
         let egress = Egress::new(ports.len());
         let hold = Hold::new(settings.held_packets);
-        let core = Core::new(settings);
+        let core = Core::new(settings, rings.sync.take());
         Self { ports, core, services, routes, rings, egress, hold, counters, published_ms: 0 }
     }
 
@@ -85,7 +87,7 @@ impl<P: Port> Worker<P> {
     /// One turn at `now`: takes what has arrived, decides, sends. Returns whether there was anything to do.
     pub fn turn(&mut self, now: Instant) -> bool {
         self.core.begin(now);
-        let mut found = false;
+        let mut found = self.core.adopt(self.services.load());
         for port in 0..self.ports.len() {
             let mut burst = Burst::new();
             let received = self.ports[port].receive(&mut burst);
@@ -217,6 +219,7 @@ impl<P: Port> Worker<P> {
     fn keep_house(&mut self, found: bool) {
         let core = &mut self.core;
         core.age(self.services.load());
+        core.keep_journal();
         core.end(found);
         self.rings.dump.step(&core.sessions, core.context.now_ms);
         self.counters.beat(core.context.tally.get(Counter::Turns));

@@ -1,0 +1,160 @@
+//! The journal: what happens to this worker's sessions, told to the control core for the peer.
+//!
+//! Every session this node owns is told when it opens, when its phase changes and when it ends. The ring is never
+//! waited for: what finds it full marks its range, and marked ranges are copied as soon as there is room (`copy`).
+//! Beside the ring stand the digests of all sessions here, whoever opened them, to be compared with the peer's.
+
+use super::copy::Copy;
+use crate::{
+    packet::{Family, Tuple},
+    plane::Ownership,
+    protocol::sync::{Change, Digests, Local, Mark, Packed, Record, SessionRecord, Share, Slot},
+    session::{Direction, Session, State},
+    types::{InstanceId, Protocol, WorkerId},
+};
+use rtrb::Producer;
+use std::sync::Arc;
+
+/// A worker's journal.
+#[derive(Debug)]
+pub(super) struct Journal {
+    ring: Producer<Slot>,
+    capacity: usize,
+    ownership: Arc<Ownership>,
+    pub(super) worker: WorkerId,
+    pub(super) digests: Digests,
+    /// Ranges of which the peer does not know everything.
+    pub(super) dirty: u128,
+    pub(super) copy: Copy,
+    /// Records that found the ring full.
+    overruns: u64,
+}
+
+fn share<F: Family>(session: &Session<F>) -> Option<(Share, Protocol)> {
+    let protocol = Protocol::from_number(session.protocol())?;
+    let ends = [Direction::Inbound, Direction::Outbound].map(|direction| session.arriving(direction));
+    Some((Share::new(&ends[0], &ends[1], protocol), protocol))
+}
+
+impl Journal {
+    pub(super) fn new(ring: Producer<Slot>, ownership: Arc<Ownership>, worker: WorkerId) -> Self {
+        Self {
+            capacity: ring.buffer().capacity(),
+            ring,
+            digests: Digests::new(ownership.count()),
+            ownership,
+            worker,
+            dirty: 0,
+            copy: Copy::default(),
+            overruns: 0,
+        }
+    }
+
+    /// A session is in the table, opened here or taken from the peer.
+    pub(super) fn opened<F: Family>(&mut self, session: &Session<F>) {
+        let Some((share, protocol)) = share(session) else { return };
+        self.digests.add(session.instance(), share, session.state.phase());
+        let change = Change::Insert {
+            inbound: session.arriving(Direction::Inbound),
+            state: session.state,
+            idle_ms: 0,
+        };
+        self.tell(session, protocol, change, share.range());
+    }
+
+    /// A session's state was `before`.
+    #[cold]
+    pub(super) fn moved<F: Family>(&mut self, session: &mut Session<F>, before: State) {
+        let (from, to) = (before.phase(), session.state.phase());
+        if from == to {
+            return;
+        }
+        let Some((share, protocol)) = share(session) else { return };
+        self.digests.change(session.instance(), share, from, to);
+        self.tell(session, protocol, Change::State(session.state), share.range());
+        session.told();
+    }
+
+    /// A session leaves the table.
+    pub(super) fn ended<F: Family>(&mut self, session: &Session<F>) {
+        let Some((share, protocol)) = share(session) else { return };
+        self.digests.remove(session.instance(), share, session.state.phase());
+        self.tell(session, protocol, Change::Delete, share.range());
+    }
+
+    /// Tells that a session lives, if there is room: it is looked at again soon.
+    #[cold]
+    pub(super) fn touch<F: Family>(&mut self, session: &mut Session<F>) {
+        let Some(protocol) = Protocol::from_number(session.protocol()) else { return };
+        let record = record(session, protocol, Change::Touch);
+        if self.serves(session.instance()) && self.has_room() && self.push(&Packed::session(&record)) {
+            session.told();
+        }
+    }
+
+    fn tell<F: Family>(&mut self, session: &Session<F>, protocol: Protocol, change: Change<F>, range: u8) {
+        if !self.serves(session.instance()) {
+            return;
+        }
+        if !self.push(&Packed::session(&record(session, protocol, change))) {
+            self.dirty |= 1 << range;
+            self.overruns += 1;
+        }
+    }
+
+    /// Tells of a session for a copy.
+    pub(super) fn copied<F: Family>(&mut self, session: &Session<F>, outbound: &Tuple<F>, now_ms: u32) {
+        let Some(protocol) = Protocol::from_number(session.protocol()) else { return };
+        let change = Change::Insert {
+            inbound: session.arriving(Direction::Inbound),
+            state: session.state,
+            idle_ms: session.idle_ms(now_ms),
+        };
+        let record = SessionRecord { instance: session.instance(), protocol, outbound: *outbound, change };
+        self.push(&Packed::session(&record));
+    }
+
+    pub(super) fn mark(&mut self, mark: Mark) -> bool {
+        self.push(&Packed::record(&Record::Mark(mark)))
+    }
+
+    /// Tells the control core, and nobody else.
+    pub(super) fn report(&mut self, local: Local) -> bool {
+        self.push(&Packed::local(local))
+    }
+
+    #[inline]
+    fn push(&mut self, packed: &Packed) -> bool {
+        self.ring.push_entire_slice(packed.slots()).is_ok()
+    }
+
+    /// Whether what can wait may go into the ring: what cannot finds at least half of it free.
+    pub(super) fn has_room(&self) -> bool {
+        self.ring.slots() >= self.capacity / 2
+    }
+
+    #[inline]
+    pub(super) fn serves(&self, instance: InstanceId) -> bool {
+        self.ownership.serves(instance)
+    }
+
+    /// The instances this node owns, a bit each.
+    pub(super) fn owned(&self) -> u64 {
+        let bit = |instance: u8| u64::from(self.serves(InstanceId(instance))) << instance;
+        (0..self.ownership.count().min(64)).fold(0, |bits, instance| bits | bit(instance))
+    }
+
+    /// Records that found the ring full since the last call.
+    pub(super) const fn take_overruns(&mut self) -> u64 {
+        std::mem::replace(&mut self.overruns, 0)
+    }
+}
+
+fn record<F: Family>(session: &Session<F>, protocol: Protocol, change: Change<F>) -> SessionRecord<F> {
+    SessionRecord {
+        instance: session.instance(),
+        protocol,
+        outbound: session.arriving(Direction::Outbound),
+        change,
+    }
+}
