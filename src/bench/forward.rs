@@ -112,13 +112,13 @@ fn measure<F: Mapped>(what: &Forward) -> Result<ForwardReport, String> {
         });
         baseline.push(elapsed / n as f64);
     }
-    let cycles = median(&mut ours) * tsc_hz;
+    let cycles = super::median(&mut ours) * tsc_hz;
     Ok(ForwardReport {
         packets,
         seconds,
         mpps: tsc_hz / cycles / 1e6,
         cycles_per_packet: cycles,
-        baseline_cycles_per_packet: median(&mut baseline) * tsc_hz,
+        baseline_cycles_per_packet: super::median(&mut baseline) * tsc_hz,
         flows: shape.flows,
         bytes_per_session: super::rig::bytes_per_session::<F>(shape.flows),
         tsc_hz,
@@ -152,9 +152,4 @@ fn swap_macs<P: Port>(port: &mut P, frames: u64) -> u64 {
         done += port.transmit(&mut burst) as u64;
     }
     done
-}
-
-fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }

@@ -2,7 +2,7 @@
 
 use super::{
     frames::{append, checks_out, flags},
-    replay::{Replay, scattered_step},
+    replay::{Frame, Replay, scattered_step},
 };
 use crate::{
     packet::{Family, HashKey, Steering, Tuple, V4, V6},
@@ -16,7 +16,7 @@ use crate::{
         BackendId, Duration, InstanceId, Instant, Mac, NextHopId, PortId, Prefix, Protocol, ServiceId,
         WorkerId,
     },
-    worker::{PortSettings, RingSizes, Settings, Worker, rings},
+    worker::{FarEnds, PortSettings, RingSizes, Settings, Worker, rings},
 };
 use std::{
     io,
@@ -40,8 +40,25 @@ pub(super) struct Shape {
     pub(super) backends: u32,
 }
 
+/// What not every bench needs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Extras {
+    /// Slots of the worker's rings for session sync; 0 for none.
+    pub(super) sync: usize,
+    /// How long a session that is not established may be idle.
+    pub(super) opening_ms: u32,
+}
+
+impl Default for Extras {
+    fn default() -> Self {
+        Self { sync: 0, opening_ms: 3_600_000 }
+    }
+}
+
 pub(super) struct Rig<F: Family> {
     pub(super) worker: Worker<Replay>,
+    pub(super) far: FarEnds<Box<Frame>>,
+    pub(super) counters: Arc<Counters>,
     pub(super) shape: Shape,
     _services: Publisher<ServiceTable>,
     _routes: Publisher<Routes>,
@@ -99,6 +116,11 @@ pub(super) fn table<F: Family>(shape: &Shape, locals: u32, previous: Option<&Ser
 impl<F: Mapped> Rig<F> {
     /// Room for `capacity` sessions.
     pub(super) fn new(shape: Shape, capacity: usize) -> io::Result<Self> {
+        Self::with(shape, capacity, Extras::default())
+    }
+
+    /// The same, with extras.
+    pub(super) fn with(shape: Shape, capacity: usize, extras: Extras) -> io::Result<Self> {
         // Enough local addresses that no backend runs out of ports.
         let locals = (capacity / shape.backends as usize / 50_000 + 1) as u32;
         let services = Publisher::new(table::<F>(&shape, locals, None));
@@ -137,21 +159,25 @@ impl<F: Mapped> Rig<F> {
                 (0..locals).map(|n| (host::<F>(LOCALS, n + 1), InstanceId(0))),
             ),
             local_ports: 1024..=65535,
-            timeouts: Timeouts { opening_ms: 3_600_000, ..Timeouts::default() },
+            timeouts: Timeouts { opening_ms: extras.opening_ms, ..Timeouts::default() },
             held_packets: 16,
             fragments: 64,
         };
-        let (mut near, _) = rings(1, RingSizes { hand_over: 1, control: 64, kernel: 1, sync: 0 });
+        let sizes = RingSizes { hand_over: 1, control: 64, kernel: 1, sync: extras.sync };
+        let (mut near, far) = rings(1, sizes);
+        let counters = Arc::new(Counters::default());
         let worker = Worker::new(
             vec![Replay::new(BUFFERS)],
             settings,
             services.reader(),
             routes.reader(),
             near.remove(0),
-            Arc::new(Counters::default()),
+            Arc::clone(&counters),
         );
         Ok(Self {
             worker,
+            far,
+            counters,
             shape,
             _services: services,
             _routes: routes,
@@ -169,6 +195,12 @@ impl<F: Mapped> Rig<F> {
         let source = host::<F>(CLIENTS, (flow / PORTS_PER_CLIENT) as u32 + 1);
         let port = 1024 + (flow % PORTS_PER_CLIENT) as u16;
         Tuple::new((source, port), (host::<F>(VIPS, 1), 80)).unwrap_or_default()
+    }
+
+    /// The frame that opens a client's session.
+    pub(super) fn opening(&self, flow: usize, out: &mut Vec<u8>) {
+        let Shape { protocol, size, .. } = self.shape;
+        append(out, (NEIGHBOR, OURS), &self.client(flow), protocol, flags::SYN, size);
     }
 
     /// Turns until the port has dealt all it had.

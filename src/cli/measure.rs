@@ -2,7 +2,7 @@
 
 use super::{Failure, table};
 use crate::{
-    bench::{Forward, forward},
+    bench::{Connect, Forward, connect, forward},
     types::Protocol,
 };
 use clap::Subcommand;
@@ -37,6 +37,30 @@ pub(super) enum Bench {
         #[arg(long)]
         json: bool,
     },
+    /// New sessions through one worker, while as many old ones end
+    Connect {
+        /// How long to measure
+        #[arg(long, default_value_t = 5.0)]
+        seconds: f64,
+        /// Stream every session to a peer, and compare with a worker that does not
+        #[arg(long)]
+        sync: bool,
+        /// Sessions that are there at a time, about
+        #[arg(long, default_value_t = 1_000_000)]
+        sessions: usize,
+        /// tcp or udp
+        #[arg(long, default_value = "tcp", value_parser = protocol)]
+        protocol: Protocol,
+        /// 4 or 6
+        #[arg(long, default_value_t = 4)]
+        family: u8,
+        /// Backends of the service
+        #[arg(long, default_value_t = 16)]
+        backends: u32,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 fn protocol(text: &str) -> Result<Protocol, String> {
@@ -52,6 +76,11 @@ impl Bench {
             Self::Forward { flows, size, protocol, family, seconds, services, backends, json } => {
                 let what = Forward { flows, size, protocol, family, seconds, services, backends };
                 let report = forward(&what).map_err(Failure::Refused)?;
+                print(&report, json)
+            }
+            Self::Connect { seconds, sync, sessions, protocol, family, backends, json } => {
+                let what = Connect { seconds, sync, sessions, protocol, family, backends };
+                let report = connect(&what).map_err(Failure::Refused)?;
                 print(&report, json)
             }
         }

@@ -4,13 +4,19 @@
 mod addresses;
 mod neighbors;
 mod outlet;
+mod peer_link;
 mod run;
+mod sync;
+mod sync_view;
 mod watchdog;
 
 pub use addresses::NodeAddresses;
 pub use neighbors::NeighborView;
 pub use outlet::{Allocator, Outlet, OutletPort};
+pub use peer_link::{Io, PeerLink, body_room};
 pub use run::run;
+pub use sync::{SyncCore, SyncSettings};
+pub use sync_view::{SyncGauge, SyncView};
 pub use watchdog::{Stall, Watchdog};
 
 use crate::{
@@ -61,6 +67,8 @@ pub struct Settings<P: Port> {
     pub max_neighbors: usize,
     /// What management is told.
     pub events: Arc<ArrayQueue<Event>>,
+    /// Session sync, with a peer.
+    pub sync: Option<SyncSettings>,
 }
 
 /// What management is told.
@@ -101,6 +109,7 @@ pub struct Control<P: Port> {
     watchdog: Watchdog,
     events: Arc<ArrayQueue<Event>>,
     housekeeping: Instant,
+    sync: Option<SyncCore>,
 }
 
 /// How often it looks at what need not be looked at every turn.
@@ -113,7 +122,9 @@ impl<P: Port> Control<P> {
             capacity: settings.max_neighbors,
             ..Default::default()
         });
+        let sync = settings.sync.map(|sync| SyncCore::new(sync, Arc::clone(&settings.ownership)));
         Self {
+            sync,
             outlet: settings.outlet,
             addresses: settings.addresses,
             urgent: settings.urgent,
@@ -139,6 +150,16 @@ impl<P: Port> Control<P> {
         Arc::clone(&self.view)
     }
 
+    /// Session sync, if there is a peer.
+    pub const fn sync_mut(&mut self) -> Option<&mut SyncCore> {
+        self.sync.as_mut()
+    }
+
+    /// What others see of it.
+    pub fn sync_view(&self) -> Option<Arc<SyncView>> {
+        self.sync.as_ref().map(SyncCore::view)
+    }
+
     /// Makes this node serve every instance: it has no peer. Called before the first turn.
     pub fn serve_alone(&self) {
         for instance in (0..self.ownership.count()).map(InstanceId) {
@@ -149,7 +170,7 @@ impl<P: Port> Control<P> {
 
     /// One turn at `now`. Returns whether there was anything to do.
     pub fn turn(&mut self, now: Instant) -> bool {
-        let mut found = self.hear_peer();
+        let mut found = sync::hear_peer::<P>(self.sync.as_mut(), &mut self.urgent, now);
         found |= self.hear_neighbors(now);
         if now.since(self.housekeeping) >= HOUSEKEEPING {
             self.housekeeping = now;
@@ -159,19 +180,21 @@ impl<P: Port> Control<P> {
             }
         }
         found |= self.ask_neighbors(now);
+        found |= self.share_sessions(now);
         self.outlet.flush();
         found
     }
 
-    /// Nothing is spoken with a peer yet: what comes for the control protocols is taken and let go.
-    fn hear_peer(&mut self) -> bool {
-        let mut found = false;
-        for ring in &mut self.urgent {
-            for _ in 0..PER_TURN {
-                found |= ring.pop().is_ok();
-            }
-        }
-        found
+    fn share_sessions(&mut self, now: Instant) -> bool {
+        let Some(sync) = &mut self.sync else { return false };
+        let mut io = Io {
+            outlet: &mut self.outlet,
+            routes: self.routes.load(),
+            next_hops: &self.next_hops,
+            neighbors: &mut self.neighbors,
+            addresses: &self.addresses,
+        };
+        sync.turn(now, &mut io)
     }
 
     /// Management reads events when it can; if it does not, the oldest go.

@@ -1,9 +1,9 @@
 //! A node put together: workers, control core and what management keeps of them, over ports of any kind.
 
-use super::{Registry, SessionLists};
+use super::{Registry, SessionLists, session_sync};
 use crate::{
     config::Config,
-    control::{self, Allocator, Control, Event, NeighborView, NodeAddresses, Outlet, OutletPort},
+    control::{self, Allocator, Control, Event, NeighborView, NodeAddresses, Outlet, OutletPort, SyncView},
     packet::{HashKey, V4, V6},
     plane::{BackendCounters, Counters, Mapped, NextHops, Ownership, Publisher, Route, Routes},
     port::{Port, PortFacts},
@@ -70,6 +70,8 @@ pub struct Shared {
     pub sessions: SessionLists,
     /// What the control core tells.
     pub events: Arc<ArrayQueue<Event>>,
+    /// Session sync, with a peer.
+    pub sync: Option<Arc<SyncView>>,
     /// The routes; kept so that readers see them.
     pub routes: Publisher<Routes>,
 }
@@ -107,6 +109,24 @@ pub enum AssemblyError {
         /// The system's word.
         source: io::Error,
     },
+    /// The key of the pair cannot be read.
+    #[error(
+        "ha.sync.key_file = \"{path}\": {source}: give this process the right to read it, or name another file"
+    )]
+    KeyFile {
+        /// The file.
+        path: String,
+        /// The system's word.
+        source: io::Error,
+    },
+    /// The key of the pair is none.
+    #[error("ha.sync.key_file = \"{path}\": {source}")]
+    Key {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        source: crate::protocol::pair::KeyError,
+    },
     /// The services are refused.
     #[error("{0}")]
     Services(#[from] super::RegistryError),
@@ -128,13 +148,15 @@ pub fn assemble<P: Port>(config: Config, parts: Vec<PortParts<P>>) -> Result<Ass
     let counters: Vec<_> = (0..workers).map(|_| Arc::new(Counters::default())).collect();
     let backend_slots = config.limits.backends as usize;
     let backends: Vec<_> = (0..workers).map(|_| Arc::new(BackendCounters::new(backend_slots))).collect();
-    let (near, far) = rings(workers, RingSizes::default());
+    let sync_slots = if session_sync::is_wanted(&config) { session_sync::RING_SLOTS } else { 0 };
+    let (near, far) = rings(workers, RingSizes { sync: sync_slots, ..RingSizes::default() });
     let events = Arc::new(ArrayQueue::new(256));
     let facts: Vec<PortFacts> = parts.iter().map(|part| part.facts.clone()).collect();
     let addresses = NodeAddresses::new(
         facts.iter().zip(&config.ports).map(|(facts, port)| (facts.mac, port.addresses.clone())),
     );
 
+    let sync = session_sync::settings(&config, &facts, (far.journals, far.records))?;
     let (queues, outlet_ports) = split(parts);
     let build = |(number, (queues, rings)): (usize, (Vec<P>, Rings<P::Packet>))| {
         let settings = settings(
@@ -167,6 +189,7 @@ pub fn assemble<P: Port>(config: Config, parts: Vec<PortParts<P>>) -> Result<Ass
         stall: config.cores.stall,
         max_neighbors: config.limits.neighbors as usize,
         events: Arc::clone(&events),
+        sync,
     });
     let shared = Shared {
         port_status: Mutex::new(vec![PortStatus::default(); facts.len()]),
@@ -178,6 +201,7 @@ pub fn assemble<P: Port>(config: Config, parts: Vec<PortParts<P>>) -> Result<Ass
         neighbors: control.neighbor_view(),
         sessions: SessionLists::new(far.commands, far.dumped),
         events,
+        sync: control.sync_view(),
         routes,
         config,
     };

@@ -8,6 +8,7 @@ mod assembly;
 mod events;
 mod kernel_interface;
 mod registry;
+mod session_sync;
 mod sessions;
 
 #[cfg(feature = "dpdk")]

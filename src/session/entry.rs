@@ -69,8 +69,15 @@ const UNKNOWN: u16 = u16::MAX;
 /// The backend of a session whose service this node does not know.
 const UNBOUND: u32 = u32::MAX;
 
-/// Timeouts shorter than this are told as often as sessions are looked at.
+/// Timeouts shorter than this cannot be divided finely: sessions are looked at about once in [`LOOK_MS`].
 const SHORT_MS: u32 = 4_000;
+const LOOK_MS: u32 = 1_000;
+
+/// A moment in sixteenths of a timeout, modulo 255; never 0.
+const fn stamp(limit_ms: u32, now_ms: u32) -> u8 {
+    let unit = if limit_ms < SHORT_MS { SHORT_MS } else { limit_ms } / 16;
+    (now_ms / unit % 255) as u8 + 1
+}
 
 impl<F: Family> Session<F> {
     /// A new session between `inbound` (client → VIP) and `outbound` (backend → local address). Service slots are
@@ -205,22 +212,29 @@ impl<F: Family> Session<F> {
         self.backend = UNBOUND;
     }
 
-    /// Whether the peer, which may not hear of every packet, could think it idle for half of its timeout though it
-    /// is not.
+    /// Whether the peer, which does not hear of every packet, could think it idle for half of its timeout though it is
+    /// not. Asked about once a second.
     pub fn must_be_told(&mut self, limit_ms: u32, now_ms: u32) -> bool {
-        if limit_ms < SHORT_MS {
-            return self.idle_ms(now_ms) < limit_ms;
-        }
-        let unit = limit_ms / 16;
-        let stamp = (now_ms / unit % 255) as u8 + 1;
-        if self.told == 0 {
+        let stamp = stamp(limit_ms, now_ms);
+        let told = self.told;
+        if told == 0 {
             self.told = stamp;
         }
+        if limit_ms < SHORT_MS {
+            // Half of it is over at every look: whoever had a packet since the last one is told.
+            return told != 0 && self.idle_ms(now_ms) < LOOK_MS;
+        }
         let age = (255 + u32::from(stamp) - u32::from(self.told)) % 255;
-        age >= 8 && self.idle_ms(now_ms) < age.saturating_mul(unit)
+        // A packet in the sixteenth in which it was told may have come before: that much the peer may be behind.
+        age >= 8 && self.idle_ms(now_ms) < (age - 1).saturating_mul(limit_ms / 16)
     }
 
-    /// The peer has just been told of it.
+    /// The peer has been told that it lives.
+    pub fn touched(&mut self, limit_ms: u32, now_ms: u32) {
+        self.told = stamp(limit_ms, now_ms);
+    }
+
+    /// The peer has just been told what happened to it.
     #[inline]
     pub const fn told(&mut self) {
         self.told = 0;
@@ -236,5 +250,66 @@ impl<F: Family> Session<F> {
     #[inline]
     pub const fn idle_ms(&self, now_ms: u32) -> u32 {
         now_ms.wrapping_sub(self.last_seen_ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packet::V4;
+
+    /// Looks at a session once a second, and gives it a packet in the seconds that `busy` names; the seconds in which
+    /// the peer must be told.
+    fn told(limit_ms: u32, seconds: u32, busy: impl Fn(u32) -> bool) -> Vec<u32> {
+        told_from(7_000, limit_ms, seconds, busy)
+    }
+
+    fn told_from(start: u32, limit_ms: u32, seconds: u32, busy: impl Fn(u32) -> bool) -> Vec<u32> {
+        let ids = (ServiceId(1), BackendId(1), InstanceId(0));
+        let mut session = Session::<V4>::new(Tuple::default(), Tuple::default(), Protocol::Udp, ids, start);
+        let mut told = Vec::new();
+        for second in 1..=seconds {
+            let now_ms = start.wrapping_add(second * 1000);
+            if busy(second) {
+                session.last_seen_ms = now_ms.wrapping_sub(300);
+            }
+            if session.must_be_told(limit_ms, now_ms) {
+                session.touched(limit_ms, now_ms);
+                told.push(second);
+            }
+        }
+        told
+    }
+
+    #[test]
+    fn a_busy_session_is_told_twice_in_a_timeout_and_an_idle_one_never() {
+        for limit_ms in [4_000, 20_000, 300_000] {
+            let half = limit_ms / 2_000;
+            let seconds = told(limit_ms, 10 * half, |_| true);
+            assert!((8..=11).contains(&seconds.len()), "{limit_ms} ms: {seconds:?}");
+            assert!(seconds.windows(2).all(|pair| pair[1] - pair[0] <= half + half / 4 + 1), "{seconds:?}");
+            assert!(told(limit_ms, 10 * half, |_| false).is_empty());
+        }
+        assert_eq!(told(1_000, 6, |_| true), [2, 3, 4, 5, 6]);
+        assert_eq!(told(2_000, 6, |second| second == 4), [4]);
+    }
+
+    /// Milliseconds begin again after 49 days.
+    #[test]
+    fn a_busy_session_is_told_in_time_when_the_clock_wraps() {
+        for before in 1..400 {
+            let seconds = told_from(u32::MAX - before * 1_000, 20_000, 600, |_| true);
+            assert!(
+                seconds[0] <= 20 && seconds.windows(2).all(|pair| pair[1] - pair[0] <= 21),
+                "{seconds:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_session_that_falls_idle_is_told_once_more() {
+        let seconds = told(20_000, 100, |second| second <= 12);
+        assert_eq!(seconds.len(), 2, "{seconds:?}");
+        assert!(seconds[1] <= 23);
     }
 }

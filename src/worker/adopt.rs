@@ -54,8 +54,12 @@ pub(super) struct Adopter {
     complete: bool,
     /// Ranges that differ from the peer's, by instance.
     wrong: Box<[u128]>,
-    reported: (bool, u128),
+    /// The stream that verdicts are on.
+    stream: u8,
+    reported: Verdict,
 }
+
+type Verdict = (u8, bool, u128);
 
 impl Adopter {
     pub(super) fn new(ring: Consumer<Slot>, instances: u8) -> Self {
@@ -66,18 +70,20 @@ impl Adopter {
             generation: 0,
             complete: false,
             wrong: vec![0; usize::from(instances)].into_boxed_slice(),
-            reported: (false, 0),
+            stream: 0,
+            reported: (0, false, 0),
         }
     }
 
     /// A new stream: what was compared before counts no more.
-    fn reset(&mut self) {
+    fn reset(&mut self, stream: u8) {
         (self.begun, self.sweep, self.complete) = (None, None, false);
+        self.stream = stream;
         self.wrong.fill(0);
     }
 
-    fn verdict(&self) -> (bool, u128) {
-        (self.complete, self.wrong.iter().fold(0, |all, wrong| all | wrong))
+    fn verdict(&self) -> Verdict {
+        (self.stream, self.complete, self.wrong.iter().fold(0, |all, wrong| all | wrong))
     }
 }
 
@@ -120,7 +126,7 @@ impl Adoption<'_> {
                         journal.dirty |= ranges;
                     }
                 }
-                Some(Message::Local(Local::Reset)) => self.adopter.reset(),
+                Some(Message::Local(Local::Reset { stream })) => self.adopter.reset(stream),
                 Some(Message::Local(Local::Verdict { .. })) | None => {}
             }
         }
@@ -132,9 +138,9 @@ impl Adoption<'_> {
         if verdict == self.adopter.reported {
             return;
         }
-        let (complete, wrong) = verdict;
+        let (stream, complete, wrong) = verdict;
         let journal = self.context.journal.as_mut();
-        if journal.is_some_and(|journal| journal.report(Local::Verdict { complete, wrong })) {
+        if journal.is_some_and(|journal| journal.report(Local::Verdict { stream, complete, wrong })) {
             self.adopter.reported = verdict;
         }
     }
@@ -183,15 +189,14 @@ impl Adoption<'_> {
                 let next = sweep_table(&mut self.sessions.v4, self.context, begun, from);
                 Some(next.map_or(Place::V6(0), Place::V4))
             }
-            Place::V6(from) => {
-                sweep_table(&mut self.sessions.v6, self.context, begun, from).map(Place::V6)
-            }
+            Place::V6(from) => sweep_table(&mut self.sessions.v6, self.context, begun, from).map(Place::V6),
         };
     }
 
     fn session<F: WorkerFamily>(&mut self, record: &SessionRecord<F>) {
         let table = F::table(self.sessions);
-        let found = table.find(table.hash(&record.outbound, record.protocol), &record.outbound, record.protocol);
+        let found =
+            table.find(table.hash(&record.outbound, record.protocol), &record.outbound, record.protocol);
         match record.change {
             Change::Insert { inbound, state, idle_ms } => self.insert(record, found, inbound, state, idle_ms),
             Change::State(state) => self.with_untouched::<F>(record, found, |context, session| {

@@ -57,7 +57,8 @@ pub(super) struct Copy {
 impl Journal {
     /// Copies some more, or audits. Bounded work.
     pub(super) fn step(&mut self, sessions: &Sessions, now_ms: u32) {
-        if self.copy.walk.is_none() && self.dirty == 0 && now_ms.wrapping_sub(self.copy.audited_ms) < AUDIT_MS {
+        if self.copy.walk.is_none() && self.dirty == 0 && now_ms.wrapping_sub(self.copy.audited_ms) < AUDIT_MS
+        {
             return;
         }
         self.go_on(sessions, now_ms);

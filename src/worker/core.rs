@@ -1,6 +1,8 @@
 //! What a worker knows and counts: everything but the packets themselves.
 
-use super::{adopt::Adopter, family::WorkerFamily, icmp::Budget, journal::Journal, rings::SyncRings, verdict::HopKey};
+use super::{
+    adopt::Adopter, family::WorkerFamily, icmp::Budget, journal::Journal, rings::SyncRings, verdict::HopKey,
+};
 use crate::{
     packet::{Family, HashKey, V4, V6},
     plane::{BackendCounters, Counter, NextHops, Ownership, Routes, Tally},
@@ -173,9 +175,8 @@ impl Context {
             .filter(|service| service.spec().instance == session.instance());
         let Some(service) = found else { return };
         let (address, its_port) = (outbound.source(), outbound.ports.source());
-        let is_it = |backend: &&Backend| {
-            backend.address == address && backend.port.unwrap_or(port) == its_port
-        };
+        let is_it =
+            |backend: &&Backend| backend.address == address && backend.port.unwrap_or(port) == its_port;
         if let Some(backend) = service.backends().iter().find(is_it) {
             session.bind(service.id(), backend.id);
             self.backends.adopted(backend.id);
@@ -189,9 +190,7 @@ impl Context {
         }
         let service = session.service().map(|id| services.service(id));
         let established_ms = match service {
-            Some(Some(service)) => {
-                u32::try_from(service.spec().idle_timeout.as_millis()).unwrap_or(u32::MAX)
-            }
+            Some(Some(service)) => u32::try_from(service.spec().idle_timeout.as_millis()).unwrap_or(u32::MAX),
             Some(None) if self.journal.is_none() || self.ownership.serves(session.instance()) => return None,
             // The peer still has it: its packets may come here tomorrow.
             Some(None) => {
@@ -224,9 +223,9 @@ impl Context {
             self.ended(session);
         } else if let (Some(journal), Some(limit)) = (&mut self.journal, limit)
             && session.must_be_told(limit, self.now_ms)
-            && journal.serves(session.instance())
+            && journal.touch(session)
         {
-            journal.touch(session);
+            session.touched(limit, self.now_ms);
         }
         over
     }

@@ -82,14 +82,12 @@ impl Journal {
         self.tell(session, protocol, Change::Delete, share.range());
     }
 
-    /// Tells that a session lives, if there is room: it is looked at again soon.
+    /// Tells that a session lives, if there is room: it is looked at again soon. Returns whether it was told.
     #[cold]
-    pub(super) fn touch<F: Family>(&mut self, session: &mut Session<F>) {
-        let Some(protocol) = Protocol::from_number(session.protocol()) else { return };
+    pub(super) fn touch<F: Family>(&mut self, session: &Session<F>) -> bool {
+        let Some(protocol) = Protocol::from_number(session.protocol()) else { return false };
         let record = record(session, protocol, Change::Touch);
-        if self.serves(session.instance()) && self.has_room() && self.push(&Packed::session(&record)) {
-            session.told();
-        }
+        self.serves(session.instance()) && self.has_room() && self.push(&Packed::session(&record))
     }
 
     fn tell<F: Family>(&mut self, session: &Session<F>, protocol: Protocol, change: Change<F>, range: u8) {

@@ -132,7 +132,8 @@ fn try_open<F: WorkerFamily>(
     let way = views.routes.way(backend.address).ok_or(DropReason::NoRoute)?;
     let slot = |way: &Way| context.next_hops.find(way.port, way.neighbor).unwrap_or(NextHopId::UNKNOWN);
     let (slot_there, slot_back) = (slot(&way), slot(&way_back));
-    let Context { local_ports, local_addresses, ports, tally, backends, now_ms, worker, journal, .. } = context;
+    let Context { local_ports, local_addresses, ports, tally, backends, now_ms, worker, journal, .. } =
+        context;
     let wanted = Wanted {
         backend: backend.id,
         towards: (backend.address, backend.port.unwrap_or(port)),

@@ -291,13 +291,7 @@ impl Pair {
         {
             return Err(Refusal::OtherConfiguration);
         }
-        Ok(Opened {
-            kind,
-            node: header.node,
-            incarnation: header.from,
-            is_new: known.is_none(),
-            body,
-        })
+        Ok(Opened { kind, node: header.node, incarnation: header.from, is_new: known.is_none(), body })
     }
 
     fn retire(&mut self, incarnation: u64) {

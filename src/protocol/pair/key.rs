@@ -2,11 +2,7 @@
 
 use sha2::{Digest, Sha256};
 use siphasher::sip128::{Hasher128, SipHasher24};
-use std::{
-    fmt,
-    hash::Hasher,
-    hint::black_box,
-};
+use std::{fmt, hash::Hasher, hint::black_box};
 
 /// Bytes of a tag.
 pub const TAG_LENGTH: usize = 16;

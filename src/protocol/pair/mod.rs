@@ -25,7 +25,7 @@ mod refusal;
 mod window;
 
 pub use envelope::{HEADER_LENGTH, Kind, MAX_OVERHEAD, Opened, Pair, PairSettings};
-pub use fingerprint::{Difference, Fingerprint};
+pub use fingerprint::{Difference, Fingerprint, stable_hash};
 pub use key::{Key, KeyError, TAG_LENGTH};
 pub use refusal::{Refusal, Refusals};
 

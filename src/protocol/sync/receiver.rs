@@ -208,7 +208,7 @@ impl Receiver {
 
     /// The next record and the term of its instance, if the frame tells one. It stays the next until
     /// [`Self::advance`].
-    pub fn next(&mut self) -> Option<(Record, Option<u64>)> {
+    pub fn peek(&mut self) -> Option<(Record, Option<u64>)> {
         while self.here & 1 == 1 {
             let place = Self::place(self.expected);
             let start = place * MAX_FRAME;
@@ -238,7 +238,7 @@ impl Receiver {
         None
     }
 
-    /// The record that [`Self::next`] gave has been taken.
+    /// The record that [`Self::peek`] gave has been taken.
     pub fn advance(&mut self) {
         self.counters.records += u64::from(self.length > 0);
         self.offset += self.length;

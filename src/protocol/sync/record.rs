@@ -223,8 +223,7 @@ impl<F: Family> SessionRecord<F> {
         let protocol = Protocol::from_number(protocol).ok_or(Malformed::Protocol)?;
         let state = SessionState::from_number(state).ok_or(Malformed::State)?;
         let instance = read_instance(instance)?;
-        let (tuple, rest) =
-            bytes[HEAD..].split_at_checked(tuple_length::<F>()).ok_or(Malformed::Short)?;
+        let (tuple, rest) = bytes[HEAD..].split_at_checked(tuple_length::<F>()).ok_or(Malformed::Short)?;
         let outbound = read_tuple(tuple).ok_or(Malformed::Short)?;
         let change = match kind & !IPV6 {
             INSERT => {
@@ -340,6 +339,12 @@ impl Record {
             Self::Mark(_) => None,
         }
     }
+}
+
+/// Whether the fourth byte of a record of this kind is the instance it concerns.
+#[inline]
+pub(super) const fn names_instance(kind: u8) -> bool {
+    matches!(kind & !IPV6, INSERT..=DELETE) || kind == RANGE
 }
 
 /// Bytes of a record that begins with `kind`; `None` for no kind.

@@ -14,7 +14,7 @@ use super::{
     receiver::MAX_FRAME,
     record::{MAX_INSTANCES, MAX_RECORD, Mark},
 };
-use crate::types::{Duration, Instant, InstanceId};
+use crate::types::{Duration, InstanceId, Instant};
 
 /// A frame goes out when its oldest record is so old ...
 pub const FLUSH_AGE: Duration = Duration::from_micros(50);
@@ -25,9 +25,9 @@ pub const FLUSH_IDLE: Duration = Duration::from_micros(5);
 pub const SILENCE: Duration = Duration::from_secs(1);
 
 /// Longest wait before the oldest frame in flight is sent again, and the shortest.
-const MAX_RETRY: Duration = Duration::from_millis(100);
+const MAX_RETRY: Duration = Duration::from_millis(20);
 const MIN_RETRY: Duration = Duration::from_millis(1);
-/// A frame is not sent again within so much of the last time, however the acknowledgements look.
+/// A frame that was sent again is not sent a third time before an answer can have come; this long at least.
 const MIN_ROUND_TRIP: Duration = Duration::from_micros(50);
 
 /// How large a sender is.
@@ -293,8 +293,7 @@ impl Sender {
 
     fn is_due(&self, now: Instant) -> bool {
         let frame = &self.frames[self.place(self.open)];
-        frame.records > 0
-            && (now.since(frame.opened) >= FLUSH_AGE || now.since(frame.touched) >= FLUSH_IDLE)
+        frame.records > 0 && (now.since(frame.opened) >= FLUSH_AGE || now.since(frame.touched) >= FLUSH_IDLE)
     }
 
     /// Writes the next frame to send into `out` and returns its length. Call until `None`.
@@ -445,7 +444,7 @@ impl Sender {
             let received = ack.beyond >> (sequence - ack.cumulative - 1) & 1 == 1;
             frame.received |= received;
             let missing = !frame.received && !frame.resend && sequence < highest;
-            if missing && now.since(frame.sent) >= self.round_trip {
+            if missing && (frame.sends == 1 || now.since(frame.sent) >= self.round_trip) {
                 frame.resend = true;
                 self.resends += 1;
             }

@@ -1,8 +1,8 @@
 //! Slots: how records cross the rings between a worker and the control core. Each lies in one to three slots of 32
 //! bytes exactly as it goes over the wire, so that an IPv4 session costs half a cache line and nobody encodes twice.
 
-use super::record::{MAX_RECORD, Record, SessionRecord, length_of};
-use crate::packet::Family;
+use super::record::{MAX_RECORD, Record, SessionRecord, length_of, names_instance};
+use crate::{packet::Family, types::InstanceId};
 use bytemuck::{Pod, Zeroable};
 
 /// Bytes of a slot.
@@ -28,9 +28,14 @@ pub enum Local {
         ranges: u128,
     },
     /// To a worker: a new stream begins, nothing of it has been compared.
-    Reset,
+    Reset {
+        /// Tells verdicts on it from those on the one before.
+        stream: u8,
+    },
     /// From a worker: how its synced sessions compare with the peer's.
     Verdict {
+        /// On which stream.
+        stream: u8,
         /// A whole copy has come and was compared.
         complete: bool,
         /// The ranges that differ.
@@ -45,6 +50,17 @@ pub enum Message {
     Record(Record),
     /// Between the two threads alone.
     Local(Local),
+}
+
+/// Whom a packed message concerns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// The other thread alone.
+    Local,
+    /// One instance of the peer's.
+    Instance(InstanceId),
+    /// Several instances.
+    Several,
 }
 
 /// A record in its slots.
@@ -83,13 +99,13 @@ impl Packed {
     /// A word between the two threads.
     pub fn local(local: Local) -> Self {
         let mut packed = Self::EMPTY;
-        let (kind, flag, ranges) = match local {
-            Local::Walk { ranges } => (WALK, 0, ranges),
-            Local::Reset => (RESET, 0, 0),
-            Local::Verdict { complete, wrong } => (VERDICT, u8::from(complete), wrong),
+        let (kind, flag, stream, ranges) = match local {
+            Local::Walk { ranges } => (WALK, 0, 0, ranges),
+            Local::Reset { stream } => (RESET, 0, stream, 0),
+            Local::Verdict { stream, complete, wrong } => (VERDICT, u8::from(complete), stream, wrong),
         };
         let room = packed.room();
-        room[..2].copy_from_slice(&[kind, flag]);
+        room[..3].copy_from_slice(&[kind, flag, stream]);
         room[4..20].copy_from_slice(&ranges.to_be_bytes());
         packed.length = 20;
         packed
@@ -117,18 +133,29 @@ impl Packed {
         Some(packed)
     }
 
+    /// The instance it concerns, without looking at the rest.
+    #[inline]
+    pub fn subject(&self) -> Subject {
+        let [kind, _, _, instance] = *self.slots[0].0.first_chunk().unwrap_or(&[0; 4]);
+        match kind {
+            WALK.. => Subject::Local,
+            _ if names_instance(kind) => Subject::Instance(InstanceId(instance)),
+            _ => Subject::Several,
+        }
+    }
+
     /// What it says; `None` of slots that hold neither.
     pub fn message(&self) -> Option<Message> {
         let bytes = self.bytes();
-        let &[kind, flag] = bytes.first_chunk()?;
+        let &[kind, flag, stream] = bytes.first_chunk()?;
         if kind < WALK {
             return Record::decode(bytes).ok().map(|(record, _)| Message::Record(record));
         }
         let ranges = u128::from_be_bytes(*bytes.get(4..)?.first_chunk()?);
         Some(Message::Local(match kind {
             WALK => Local::Walk { ranges },
-            RESET => Local::Reset,
-            VERDICT => Local::Verdict { complete: flag != 0, wrong: ranges },
+            RESET => Local::Reset { stream },
+            VERDICT => Local::Verdict { stream, complete: flag != 0, wrong: ranges },
             _ => return None,
         }))
     }
@@ -161,14 +188,15 @@ mod tests {
         let inbound = tuple.unwrap();
         let state = SessionState::Opening;
         let change = Change::Insert { inbound, state, idle_ms: 7 };
-        let record = SessionRecord { instance: InstanceId(1), protocol: Protocol::Udp, outbound: inbound, change };
+        let record =
+            SessionRecord { instance: InstanceId(1), protocol: Protocol::Udp, outbound: inbound, change };
         let (mut sender, mut receiver) = rtrb::RingBuffer::new(6);
         let mark = Record::Mark(Mark::Sweep { worker: WorkerId(1), generation: 2 });
         let messages = [
             Message::Record(Record::V6(record)),
             Message::Record(mark),
             Message::Local(Local::Walk { ranges: 1 << 127 | 1 }),
-            Message::Local(Local::Verdict { complete: true, wrong: 5 }),
+            Message::Local(Local::Verdict { stream: 7, complete: true, wrong: 5 }),
         ];
         for round in 0..50 {
             for message in messages {
@@ -179,9 +207,16 @@ mod tests {
                 sender.push_entire_slice(packed.slots()).unwrap();
             }
             assert_eq!(sender.slots(), 0, "round {round}");
-            assert!(sender.push_entire_slice(Packed::local(Local::Reset).slots()).is_err());
+            assert!(sender.push_entire_slice(Packed::local(Local::Reset { stream: 1 }).slots()).is_err());
             for message in messages {
-                assert_eq!(Packed::take(&mut receiver).unwrap().message(), Some(message));
+                let packed = Packed::take(&mut receiver).unwrap();
+                assert_eq!(packed.message(), Some(message));
+                let subject = match message {
+                    Message::Record(Record::V6(record)) => Subject::Instance(record.instance),
+                    Message::Record(_) => Subject::Several,
+                    Message::Local(_) => Subject::Local,
+                };
+                assert_eq!(packed.subject(), subject);
             }
             assert!(Packed::take(&mut receiver).is_none());
         }

@@ -55,7 +55,8 @@ fn two_messages_make_two_nodes_acquainted() {
 
 #[test]
 fn golden_bytes() {
-    let mut a = Pair::new(PairSettings { key: None, ..settings(0x0102_0304_0506_0708, 0x1112_1314_1516_1718) });
+    let mut a =
+        Pair::new(PairSettings { key: None, ..settings(0x0102_0304_0506_0708, 0x1112_1314_1516_1718) });
     let golden = "48544c53_01020000_0102030405060708_1112131415161718_0000000000000000_0000000000000001\
                   _00020001_00000003_00000004_00000005_626f6479";
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
@@ -115,8 +116,10 @@ fn an_unknown_kind_and_an_own_message_are_refused() {
 fn with_a_key_a_message_without_a_tag_is_refused_and_the_other_way_round() {
     let mut with = pair(1, 100);
     let mut without = Pair::new(PairSettings { key: None, ..settings(2, 200) });
-    let mut other =
-        Pair::new(PairSettings { key: Some(Key::new(b"another key altogether").unwrap()), ..settings(3, 300) });
+    let mut other = Pair::new(PairSettings {
+        key: Some(Key::new(b"another key altogether").unwrap()),
+        ..settings(3, 300)
+    });
     let message = say(&mut with, Kind::Hello, b"");
     assert_eq!(without.open(&message), Err(Refusal::WrongKey));
     assert_eq!(other.open(&message), Err(Refusal::WrongKey));

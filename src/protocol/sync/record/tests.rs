@@ -88,10 +88,7 @@ fn hex(record: &Record) -> String {
 #[test]
 fn golden_bytes() {
     for (record, golden) in [
-        (
-            insert_v4(),
-            "01060203_0a0000150a0000281f909c40_01020304_c00002070a00006404010050",
-        ),
+        (insert_v4(), "01060203_0a0000150a0000281f909c40_01020304_c00002070a00006404010050"),
         (v4(Change::State(SessionState::Reset)), "02060703_0a0000150a0000281f909c40"),
         (v4(Change::Touch), "03060003_0a0000150a0000281f909c40"),
         (v4(Change::Delete), "04060003_0a0000150a0000281f909c40"),
