@@ -15,10 +15,10 @@ use super::{
 };
 use crate::{
     packet::{V4, V6},
-    plane::{Counter, Mapped},
+    plane::{Counter, Mapped, Packed, Slot},
     protocol::{
         pair::{Fingerprint, Kind, Pair, PairSettings},
-        sync::{Change, Packed, Receiver, Record, Sender, SenderSettings, Slot},
+        sync::{Change, Receiver, Record, Sender, SenderSettings},
     },
     types::{InstanceId, Instant, Protocol},
 };

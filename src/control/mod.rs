@@ -4,6 +4,7 @@
 mod addresses;
 mod neighbors;
 mod outlet;
+mod pair_view;
 mod peer_link;
 mod run;
 mod sync;
@@ -13,7 +14,8 @@ mod watchdog;
 pub use addresses::NodeAddresses;
 pub use neighbors::NeighborView;
 pub use outlet::{Allocator, Outlet, OutletPort};
-pub use peer_link::{Io, PeerLink, body_room};
+pub use pair_view::PairView;
+pub use peer_link::{Io, PeerLink, PeerSettings, body_room};
 pub use run::run;
 pub use sync::{SyncCore, SyncSettings};
 pub use sync_view::{SyncGauge, SyncView};
@@ -21,8 +23,8 @@ pub use watchdog::{Stall, Watchdog};
 
 use crate::{
     plane::{Counters, HaState, NextHops, Ownership, Reader, Routes},
-    port::Port,
-    protocol::neighbor::Neighbors,
+    port::{Packet, Port},
+    protocol::{neighbor::Neighbors, pair::Difference},
     service::ServiceTable,
     types::{Duration, InstanceId, Instant, PortId},
     worker::OnPort,
@@ -67,7 +69,9 @@ pub struct Settings<P: Port> {
     pub max_neighbors: usize,
     /// What management is told.
     pub events: Arc<ArrayQueue<Event>>,
-    /// Session sync, with a peer.
+    /// The other node.
+    pub peer: Option<PeerSettings>,
+    /// Session sync with it.
     pub sync: Option<SyncSettings>,
 }
 
@@ -87,6 +91,10 @@ pub enum Event {
     Stall(Stall),
     /// An instance has a new role.
     State(InstanceId, HaState),
+    /// What keeps the nodes from sharing sessions has changed.
+    Difference(Option<Difference>),
+    /// This node holds every session of the peer's, or does not any more.
+    InSync(bool),
 }
 
 /// The control core.
@@ -109,7 +117,10 @@ pub struct Control<P: Port> {
     watchdog: Watchdog,
     events: Arc<ArrayQueue<Event>>,
     housekeeping: Instant,
+    link: Option<PeerLink>,
     sync: Option<SyncCore>,
+    /// What management was last told of them.
+    told: (Option<Difference>, bool),
 }
 
 /// How often it looks at what need not be looked at every turn.
@@ -124,7 +135,9 @@ impl<P: Port> Control<P> {
         });
         let sync = settings.sync.map(|sync| SyncCore::new(sync, Arc::clone(&settings.ownership)));
         Self {
+            link: settings.peer.map(PeerLink::new),
             sync,
+            told: (None, false),
             outlet: settings.outlet,
             addresses: settings.addresses,
             urgent: settings.urgent,
@@ -150,7 +163,7 @@ impl<P: Port> Control<P> {
         Arc::clone(&self.view)
     }
 
-    /// Session sync, if there is a peer.
+    /// Session sync, if sessions are shared.
     pub const fn sync_mut(&mut self) -> Option<&mut SyncCore> {
         self.sync.as_mut()
     }
@@ -158,6 +171,11 @@ impl<P: Port> Control<P> {
     /// What others see of it.
     pub fn sync_view(&self) -> Option<Arc<SyncView>> {
         self.sync.as_ref().map(SyncCore::view)
+    }
+
+    /// What others see of the conversation with the peer.
+    pub fn pair_view(&self) -> Option<Arc<PairView>> {
+        self.link.as_ref().map(PeerLink::view)
     }
 
     /// Makes this node serve every instance: it has no peer. Called before the first turn.
@@ -170,11 +188,12 @@ impl<P: Port> Control<P> {
 
     /// One turn at `now`. Returns whether there was anything to do.
     pub fn turn(&mut self, now: Instant) -> bool {
-        let mut found = sync::hear_peer::<P>(self.sync.as_mut(), &mut self.urgent, now);
+        let mut found = self.hear_peer(now);
         found |= self.hear_neighbors(now);
         if now.since(self.housekeeping) >= HOUSEKEEPING {
             self.housekeeping = now;
             self.keep_neighbors(now);
+            self.tell_of_peer();
             for stall in self.watchdog.look(now) {
                 self.tell(Event::Stall(stall));
             }
@@ -185,8 +204,51 @@ impl<P: Port> Control<P> {
         found
     }
 
+    /// Takes from the workers what the peer sent.
+    fn hear_peer(&mut self, now: Instant) -> bool {
+        let mut found = false;
+        for ring in 0..self.urgent.len() {
+            for _ in 0..PER_TURN {
+                let Ok((_, packet)) = self.urgent[ring].pop() else { break };
+                found = true;
+                if PeerLink::is_for(packet.data()) {
+                    self.hear_pair(packet.data(), now);
+                }
+            }
+        }
+        found
+    }
+
+    /// A message of the pair's. Hellos are let go: nobody elects yet.
+    fn hear_pair(&mut self, frame: &[u8], now: Instant) {
+        let Some(link) = &mut self.link else { return };
+        let Some(message) = link.hear(frame) else { return };
+        if let Some(sync) = &mut self.sync {
+            if message.is_new {
+                sync.greet();
+            }
+            if sync.hear(&message, now).is_err() {
+                link.refuse_body();
+            }
+        }
+    }
+
+    fn tell_of_peer(&mut self) {
+        let Some(link) = &self.link else { return };
+        link.publish();
+        let Some(sync) = &self.sync else { return };
+        let news = (link.pair().difference(), sync.in_sync());
+        let told = std::mem::replace(&mut self.told, news);
+        if news.0 != told.0 {
+            self.tell(Event::Difference(news.0));
+        }
+        if news.1 != told.1 {
+            self.tell(Event::InSync(news.1));
+        }
+    }
+
     fn share_sessions(&mut self, now: Instant) -> bool {
-        let Some(sync) = &mut self.sync else { return false };
+        let (Some(sync), Some(link)) = (&mut self.sync, &mut self.link) else { return false };
         let mut io = Io {
             outlet: &mut self.outlet,
             routes: self.routes.load(),
@@ -194,7 +256,7 @@ impl<P: Port> Control<P> {
             neighbors: &mut self.neighbors,
             addresses: &self.addresses,
         };
-        sync.turn(now, &mut io)
+        sync.turn(now, link, &mut io)
     }
 
     /// Management reads events when it can; if it does not, the oldest go.

@@ -1,17 +1,17 @@
 //! The way to the other node: datagrams of the pair's, out by the port that leads to it, in from the workers.
 
-use super::{NodeAddresses, Outlet};
+use super::{NodeAddresses, Outlet, PairView};
 use crate::{
-    packet::{ETHER_IPV4, ETHER_IPV6, Ethernet, Udp},
+    packet::{Datagram, ETHER_IPV4, ETHER_IPV6, Ethernet, Udp},
     plane::{NextHop, NextHops, Routes},
     port::Port,
     protocol::{
         neighbor::Neighbors,
         pair::{Kind, MAX_OVERHEAD, Opened, Pair, PairSettings, Refusal, SYNC_PORT},
     },
-    types::{Duration, Instant, Mac},
+    types::{Duration, Instant, Protocol},
 };
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 /// TTL sent, and the only one taken: nobody beyond a router can send it (RFC 5082).
 const TTL: u8 = 255;
@@ -45,10 +45,22 @@ pub struct Io<'a, P: Port> {
     pub addresses: &'a NodeAddresses,
 }
 
+/// What a link is made from.
+#[derive(Clone, Debug)]
+pub struct PeerSettings {
+    /// Who this node is.
+    pub pair: PairSettings,
+    /// Where the peer is.
+    pub address: IpAddr,
+    /// Where else it may send from.
+    pub others: Vec<IpAddr>,
+}
+
 /// The link to the peer. Control thread only.
 #[derive(Debug)]
 pub struct PeerLink {
     pair: Pair,
+    view: Arc<PairView>,
     peer: IpAddr,
     /// All addresses the peer may send from.
     sources: Vec<IpAddr>,
@@ -62,10 +74,20 @@ struct Way {
 }
 
 impl PeerLink {
-    /// To the peer at `peer`, which may also send from `others`.
-    pub fn new(settings: PairSettings, peer: IpAddr, others: impl IntoIterator<Item = IpAddr>) -> Self {
-        let sources = std::iter::once(peer).chain(others).collect();
-        Self { pair: Pair::new(settings), peer, sources, asked: None }
+    /// To a peer that has not been heard.
+    pub fn new(settings: PeerSettings) -> Self {
+        let PeerSettings { pair, address, mut others } = settings;
+        others.push(address);
+        Self { pair: Pair::new(pair), view: Arc::default(), peer: address, sources: others, asked: None }
+    }
+
+    /// What others see of it.
+    pub fn view(&self) -> Arc<PairView> {
+        Arc::clone(&self.view)
+    }
+
+    pub(super) fn publish(&self) {
+        self.view.publish(&self.pair);
     }
 
     /// The conversation.
@@ -119,14 +141,16 @@ impl PeerLink {
             self.asked = Some(now);
             io.neighbors.want(way.port, way.neighbor, now);
         }
-        Some(Way { hop: hop.filter(|hop| hop.mac != Mac::default())?, own })
+        Some(Way { hop: hop?, own })
     }
 
-    /// Whether a frame that a worker passed on is for this link: to the pair's port.
+    /// Whether a frame that a worker passed on is for this link: to the pair's port. Nothing else is checked.
     pub fn is_for(frame: &[u8]) -> bool {
-        Ethernet::parse(frame).is_ok_and(|(_, at)| {
-            let ip = frame.get(at..).unwrap_or_default();
-            Udp::parse(ip).is_ok_and(|(udp, _)| udp.destination_port == SYNC_PORT)
+        let Ok((_, at)) = Ethernet::parse(frame) else { return false };
+        let ip = frame.get(at..).unwrap_or_default();
+        Datagram::parse(ip, true).is_ok_and(|datagram| {
+            datagram.protocol == Protocol::Udp.number()
+                && datagram.ports(ip).is_some_and(|ports| ports.destination() == SYNC_PORT)
         })
     }
 

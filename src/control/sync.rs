@@ -2,24 +2,24 @@
 //! stream to the workers. Bounded work a turn.
 
 use super::{
-    Io, PER_TURN, PeerLink,
+    Io, PeerLink,
     sync_view::{SyncGauge, SyncView},
 };
 use crate::{
     packet::{Family, Tuple},
-    plane::{HaState, Ownership},
+    plane::{HaState, Local, Message, Ownership, Packed, Slot, Subject},
     port::Port,
     protocol::{
-        pair::{Difference, Kind, PairSettings},
+        pair::{Kind, Opened},
         sync::{
-            ALL_RANGES, Ack, Heard, Local, MAX_ACK, MAX_INSTANCES, Mark, Message, Packed, Receiver, Record,
-            Repair, Sender, SenderSettings, Slot, Subject,
+            ALL_RANGES, Ack, Heard, MAX_ACK, MAX_INSTANCES, Malformed, Mark, Receiver, Record, Repair,
+            Sender, SenderSettings, Unwanted,
         },
     },
     types::{Duration, InstanceId, Instant, Protocol, WorkerId},
 };
 use rtrb::{Consumer, Producer};
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
 /// Records taken from one journal, and given to workers, in one turn.
 const RECORDS: usize = 256;
@@ -33,12 +33,6 @@ const REPAIR: Duration = Duration::from_millis(200);
 /// What session sync is made from.
 #[derive(Debug)]
 pub struct SyncSettings {
-    /// Who this node is.
-    pub pair: PairSettings,
-    /// Where the peer is.
-    pub peer: IpAddr,
-    /// Where else it may send from.
-    pub others: Vec<IpAddr>,
     /// From each worker: what happens to its sessions.
     pub journals: Vec<Consumer<Slot>>,
     /// To each worker: what the peer tells of its sessions.
@@ -78,7 +72,6 @@ struct Line {
 /// Session sync. Control thread only; allocates nothing after [`SyncCore::new`].
 #[derive(Debug)]
 pub struct SyncCore {
-    link: PeerLink,
     sender: Sender,
     receiver: Receiver,
     lines: Vec<Line>,
@@ -112,7 +105,6 @@ impl SyncCore {
         };
         let sender = SenderSettings { frame_bytes: settings.body_room, ..SenderSettings::default() };
         Self {
-            link: PeerLink::new(settings.pair, settings.peer, settings.others),
             sender: Sender::new(sender),
             receiver: Receiver::new(settings.stream),
             lines: settings.journals.into_iter().zip(settings.records).map(line).collect(),
@@ -129,11 +121,6 @@ impl SyncCore {
         }
     }
 
-    /// The link to the peer, for other messages of the pair's.
-    pub const fn link_mut(&mut self) -> &mut PeerLink {
-        &mut self.link
-    }
-
     /// What others see.
     pub fn view(&self) -> Arc<SyncView> {
         Arc::clone(&self.view)
@@ -144,11 +131,6 @@ impl SyncCore {
     pub fn in_sync(&self) -> bool {
         self.receiver.is_following()
             && self.lines.iter().all(|line| line.complete && line.wrong == 0 && !line.reset)
-    }
-
-    /// What keeps the nodes from sharing sessions.
-    pub fn difference(&self) -> Option<Difference> {
-        self.link.pair().difference()
     }
 
     /// Records the peer has not acknowledged, those in journals included, and the age of the oldest in a frame.
@@ -172,28 +154,28 @@ impl SyncCore {
             if streams == self.sender.counters().streams && self.sender.is_acknowledged(position))
     }
 
-    /// Takes a frame that a worker passed on, if it is the pair's. Returns the hello in it, if that is what it is:
-    /// the sender's node id and incarnation, and the body.
-    pub fn hear<'a>(&mut self, frame: &'a [u8], now: Instant) -> Option<(u64, u64, &'a [u8])> {
-        let opened = self.link.hear(frame)?;
-        if opened.is_new {
-            self.sender.forget();
-            self.resubscribe();
-        }
-        match opened.kind {
-            Kind::Hello => return Some((opened.node, opened.incarnation, opened.body)),
-            Kind::SyncData => match self.receiver.hear(opened.body, now) {
+    /// The peer has started: what was said to its last start has nothing to do with this one.
+    pub fn greet(&mut self) {
+        self.sender.end();
+        self.resubscribe();
+    }
+
+    /// Takes a message of the stream, in either direction.
+    ///
+    /// # Errors
+    ///
+    /// Its body is not what its kind says.
+    pub fn hear(&mut self, message: &Opened<'_>, now: Instant) -> Result<(), Malformed> {
+        match message.kind {
+            Kind::Hello => {}
+            Kind::SyncData => match self.receiver.hear(message.body, now) {
                 Ok(true) => self.reset_workers(),
-                Ok(false) => {}
-                Err(crate::protocol::sync::Unwanted::Malformed(_)) => self.link.refuse_body(),
-                Err(_) => {}
+                Err(Unwanted::Malformed(error)) => return Err(error),
+                Ok(false) | Err(_) => {}
             },
-            Kind::SyncAck => match Ack::parse(opened.body) {
-                Ok(ack) => self.hear_ack(&ack, now),
-                Err(_) => self.link.refuse_body(),
-            },
+            Kind::SyncAck => self.hear_ack(&Ack::parse(message.body)?, now),
         }
-        None
+        Ok(())
     }
 
     fn hear_ack(&mut self, ack: &Ack, now: Instant) {
@@ -227,7 +209,7 @@ impl SyncCore {
     }
 
     /// One turn. Returns whether there was anything to do.
-    pub fn turn<P: Port>(&mut self, now: Instant, io: &mut Io<'_, P>) -> bool {
+    pub fn turn<P: Port>(&mut self, now: Instant, link: &mut PeerLink, io: &mut Io<'_, P>) -> bool {
         if now.since(self.housekeeping) >= HOUSEKEEPING {
             self.housekeeping = now;
             self.watch_roles();
@@ -236,7 +218,7 @@ impl SyncCore {
         let mut found = self.drain(now);
         self.instruct();
         found |= self.dispatch(io);
-        self.transmit(now, io) || found
+        self.transmit(now, link, io) || found
     }
 
     /// Whoever gives an instance up takes its sessions from the new owner, all of them.
@@ -371,9 +353,9 @@ impl SyncCore {
         current
     }
 
-    fn transmit<P: Port>(&mut self, now: Instant, io: &mut Io<'_, P>) -> bool {
+    fn transmit<P: Port>(&mut self, now: Instant, link: &mut PeerLink, io: &mut Io<'_, P>) -> bool {
         let mut sent = false;
-        let Self { link, sender, receiver, lines, body_room, .. } = self;
+        let Self { sender, receiver, lines, body_room, .. } = self;
         for _ in 0..FRAMES {
             if sender.deadline().is_none_or(|deadline| deadline > now) {
                 break;
@@ -419,7 +401,6 @@ impl SyncCore {
         ] {
             self.view.set(gauge, value);
         }
-        self.view.set_refusals(self.link.pair().refusals(), self.difference());
     }
 }
 
@@ -437,28 +418,4 @@ const fn worker_of(mark: &Mark) -> WorkerId {
         | Mark::End { worker, .. } => *worker,
         Mark::Term { .. } => WorkerId(0),
     }
-}
-
-/// Takes from the workers' rings what the peer sent. Returns whether there was anything.
-pub(super) fn hear_peer<P: Port>(
-    sync: Option<&mut SyncCore>,
-    urgent: &mut [Consumer<crate::worker::OnPort<P::Packet>>],
-    now: Instant,
-) -> bool {
-    use crate::port::Packet;
-    let mut found = false;
-    let mut sync = sync;
-    for ring in urgent {
-        for _ in 0..PER_TURN {
-            let Ok((_, packet)) = ring.pop() else { break };
-            found = true;
-            if let Some(sync) = &mut sync
-                && PeerLink::is_for(packet.data())
-            {
-                // Whoever elects takes the hello from here.
-                let _ = sync.hear(packet.data(), now);
-            }
-        }
-    }
-    found
 }

@@ -1,6 +1,5 @@
 //! What others see of session sync: gauges and counters in plain atomics, written by the control core.
 
-use crate::protocol::pair::{Difference, Refusal, Refusals};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 macro_rules! gauges {
@@ -69,50 +68,18 @@ gauges! {
 
 /// What others see of session sync. Any thread reads.
 #[derive(Debug)]
-pub struct SyncView {
-    gauges: [AtomicU64; SyncGauge::COUNT],
-    refusals: [AtomicU64; Refusal::COUNT],
-    difference: AtomicU64,
-}
+pub struct SyncView([AtomicU64; SyncGauge::COUNT]);
 
 impl Default for SyncView {
     fn default() -> Self {
-        Self {
-            gauges: [const { AtomicU64::new(0) }; SyncGauge::COUNT],
-            refusals: [const { AtomicU64::new(0) }; Refusal::COUNT],
-            difference: AtomicU64::new(0),
-        }
-    }
-}
-
-/// A difference in one word: its kind in the lowest byte, 0 for none, and two numbers.
-const fn pack(difference: Option<Difference>) -> u64 {
-    match difference {
-        None => 0,
-        Some(Difference::Workers { ours, theirs }) => 1 | (ours as u64) << 16 | (theirs as u64) << 32,
-        Some(Difference::Ports { ours, theirs }) => 2 | (ours as u64) << 16 | (theirs as u64) << 32,
-        Some(Difference::Steering) => 3,
-        Some(Difference::Instances) => 4,
-        Some(Difference::Nat) => 5,
-    }
-}
-
-const fn unpack(word: u64) -> Option<Difference> {
-    let (ours, theirs) = ((word >> 16) as u16, (word >> 32) as u16);
-    match word as u8 {
-        1 => Some(Difference::Workers { ours, theirs }),
-        2 => Some(Difference::Ports { ours, theirs }),
-        3 => Some(Difference::Steering),
-        4 => Some(Difference::Instances),
-        5 => Some(Difference::Nat),
-        _ => None,
+        Self([const { AtomicU64::new(0) }; SyncGauge::COUNT])
     }
 }
 
 impl SyncView {
     /// A number, as of a millisecond ago.
     pub fn get(&self, gauge: SyncGauge) -> u64 {
-        self.gauges[gauge as usize].load(Relaxed)
+        self.0[gauge as usize].load(Relaxed)
     }
 
     /// Whether this node holds every session of the peer's.
@@ -120,45 +87,7 @@ impl SyncView {
         self.get(SyncGauge::InSync) == 1
     }
 
-    /// Messages of the pair's refused for this reason.
-    pub fn refused(&self, reason: Refusal) -> u64 {
-        self.refusals[reason as usize].load(Relaxed)
-    }
-
-    /// What keeps the nodes from sharing sessions; `None` also while the peer is unknown.
-    pub fn difference(&self) -> Option<Difference> {
-        unpack(self.difference.load(Relaxed))
-    }
-
     pub(super) fn set(&self, gauge: SyncGauge, value: u64) {
-        self.gauges[gauge as usize].store(value, Relaxed);
-    }
-
-    pub(super) fn set_refusals(&self, refusals: &Refusals, difference: Option<Difference>) {
-        for (word, (_, count)) in self.refusals.iter().zip(refusals.iter()) {
-            word.store(count, Relaxed);
-        }
-        self.difference.store(pack(difference), Relaxed);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn differences_come_back() {
-        for difference in [
-            None,
-            Some(Difference::Workers { ours: 3, theirs: 0xffff }),
-            Some(Difference::Ports { ours: 0xffff, theirs: 0 }),
-            Some(Difference::Steering),
-            Some(Difference::Instances),
-            Some(Difference::Nat),
-        ] {
-            let view = SyncView::default();
-            view.set_refusals(&Refusals::default(), difference);
-            assert_eq!(view.difference(), difference);
-        }
+        self.0[gauge as usize].store(value, Relaxed);
     }
 }

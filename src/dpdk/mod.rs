@@ -19,6 +19,7 @@ mod nic;
 mod open;
 mod pool;
 mod queue;
+mod reassembly;
 mod rss;
 mod spec;
 
@@ -33,3 +34,4 @@ pub use nic::{Counters, Filter, Link, Nic, Report};
 pub use open::{OpenOptions, OpenPort};
 pub use pool::{Pool, PoolError, PoolOptions};
 pub use queue::Queue;
+pub use reassembly::whole_datagrams;

@@ -3,7 +3,9 @@
 use super::{Registry, SessionLists, session_sync};
 use crate::{
     config::Config,
-    control::{self, Allocator, Control, Event, NeighborView, NodeAddresses, Outlet, OutletPort, SyncView},
+    control::{
+        self, Allocator, Control, Event, NeighborView, NodeAddresses, Outlet, OutletPort, PairView, SyncView,
+    },
     packet::{HashKey, V4, V6},
     plane::{BackendCounters, Counters, Mapped, NextHops, Ownership, Publisher, Route, Routes},
     port::{Port, PortFacts},
@@ -70,7 +72,9 @@ pub struct Shared {
     pub sessions: SessionLists,
     /// What the control core tells.
     pub events: Arc<ArrayQueue<Event>>,
-    /// Session sync, with a peer.
+    /// The conversation with the peer.
+    pub pair: Option<Arc<PairView>>,
+    /// Session sync with it.
     pub sync: Option<Arc<SyncView>>,
     /// The routes; kept so that readers see them.
     pub routes: Publisher<Routes>,
@@ -156,7 +160,8 @@ pub fn assemble<P: Port>(config: Config, parts: Vec<PortParts<P>>) -> Result<Ass
         facts.iter().zip(&config.ports).map(|(facts, port)| (facts.mac, port.addresses.clone())),
     );
 
-    let sync = session_sync::settings(&config, &facts, (far.journals, far.records))?;
+    let peer = session_sync::peer(&config, &facts)?;
+    let sync = session_sync::settings(&facts, far.journals, far.records);
     let (queues, outlet_ports) = split(parts);
     let build = |(number, (queues, rings)): (usize, (Vec<P>, Rings<P::Packet>))| {
         let settings = settings(
@@ -189,6 +194,7 @@ pub fn assemble<P: Port>(config: Config, parts: Vec<PortParts<P>>) -> Result<Ass
         stall: config.cores.stall,
         max_neighbors: config.limits.neighbors as usize,
         events: Arc::clone(&events),
+        peer,
         sync,
     });
     let shared = Shared {
@@ -201,6 +207,7 @@ pub fn assemble<P: Port>(config: Config, parts: Vec<PortParts<P>>) -> Result<Ass
         neighbors: control.neighbor_view(),
         sessions: SessionLists::new(far.commands, far.dumped),
         events,
+        pair: control.pair_view(),
         sync: control.sync_view(),
         routes,
         config,

@@ -9,7 +9,7 @@ use crate::{
     control,
     dpdk::{
         Device, DeviceError, Eal, EalError, EalOptions, Mbuf, Nic, OpenOptions, Pool, PoolError, PoolOptions,
-        Queue, log,
+        Queue, log, whole_datagrams,
     },
     types::PortId,
     worker::{self, Idle, Stop},
@@ -174,7 +174,7 @@ impl Node {
         for (nic, facts) in self.nics.iter().zip(&self.shared.ports) {
             let report = nic.report();
             info!(
-                "port {} on {}: {} mtu {} {} queue pairs, {}",
+                "port {} on {}: {} mtu {}, {} queue pairs, {}, checksums by {}",
                 facts.name,
                 nic.name(),
                 facts.mac,
@@ -184,7 +184,8 @@ impl Node {
                     "replies steered by RSS"
                 } else {
                     "replies handed over in software"
-                }
+                },
+                if report.checks_ip { "the NIC" } else { "software" }
             );
         }
     }
@@ -280,12 +281,16 @@ fn open_ports(eal: &Eal, config: &Config) -> Result<Opened, NodeError> {
     let mut parts = Vec::new();
     for (number, port) in config.ports.iter().enumerate() {
         let name = || port.name.clone();
-        let device = Device::probe(eal, &port.device, workers.into())
+        let share_mb = config.dpdk.memory_mb / config.ports.len() as u32;
+        let whole = whole_datagrams(&port.device, share_mb);
+        let name_of_device = whole.as_ref().map_or(&port.device, |(device, _)| device);
+        let device = Device::probe(eal, name_of_device, workers.into())
             .map_err(|source| NodeError::Device { port: name(), source })?;
         let queues = u32::from(workers) + 1;
         let threads = u32::from(workers) + 2;
         let packets = PoolOptions::packets_for(queues, port.rx_descriptors, port.tx_descriptors, threads);
-        let pool = Pool::create(eal, &PoolOptions { packets, mtu: port.mtu, numa_node: device.numa_node() })?;
+        let usual = PoolOptions { packets, mtu: port.mtu, numa_node: device.numa_node() };
+        let pool = Pool::create(eal, &whole.map_or(usual, |(_, pool)| pool))?;
         let options = OpenOptions {
             workers,
             control: true,

@@ -3,12 +3,10 @@
 use super::AssemblyError;
 use crate::{
     config::Config,
-    control::{SyncSettings, body_room},
+    control::{PeerSettings, SyncSettings, body_room},
+    plane::Slot,
     port::PortFacts,
-    protocol::{
-        pair::{Fingerprint, Key, PairSettings, stable_hash},
-        sync::Slot,
-    },
+    protocol::pair::{Fingerprint, Key, PairSettings, stable_hash},
 };
 use rtrb::{Consumer, Producer};
 use std::{
@@ -26,33 +24,36 @@ pub(super) fn is_wanted(config: &Config) -> bool {
     config.ha.as_ref().is_some_and(|ha| ha.peer.is_some() && ha.sync.enabled)
 }
 
-/// The settings, from the ends of the workers' rings; `None` without them.
+fn random(number: u8) -> u64 {
+    RandomState::new().hash_one(number)
+}
+
+/// The link to the peer; `None` without one.
+pub(super) fn peer(config: &Config, facts: &[PortFacts]) -> Result<Option<PeerSettings>, AssemblyError> {
+    let Some((ha, address)) = config.ha.as_ref().and_then(|ha| Some((ha, ha.peer?))) else { return Ok(None) };
+    let pair = PairSettings {
+        node: stable_hash(config.node.name.bytes()),
+        incarnation: random(0),
+        fingerprint: fingerprint(config, facts),
+        key: ha.sync.key_file.as_deref().map(read_key).transpose()?,
+    };
+    let others = ha.bfd.iter().map(|path| path.remote).filter(|remote| *remote != address).collect();
+    Ok(Some(PeerSettings { pair, address, others }))
+}
+
+/// Session sync, from the ends of the workers' rings; `None` without them.
 pub(super) fn settings(
-    config: &Config,
     facts: &[PortFacts],
-    (journals, records): (Vec<Consumer<Slot>>, Vec<Producer<Slot>>),
-) -> Result<Option<SyncSettings>, AssemblyError> {
-    let Some((ha, peer)) = config.ha.as_ref().and_then(|ha| Some((ha, ha.peer?))) else { return Ok(None) };
-    if journals.is_empty() {
-        return Ok(None);
-    }
-    let key = ha.sync.key_file.as_deref().map(read_key).transpose()?;
+    journals: Vec<Consumer<Slot>>,
+    records: Vec<Producer<Slot>>,
+) -> Option<SyncSettings> {
     let mtu = facts.iter().map(|facts| facts.mtu).min().unwrap_or(1500);
-    let random = |n: u8| RandomState::new().hash_one(n);
-    Ok(Some(SyncSettings {
-        pair: PairSettings {
-            node: stable_hash(config.node.name.bytes()),
-            incarnation: random(0),
-            fingerprint: fingerprint(config, facts),
-            key,
-        },
-        peer,
-        others: ha.bfd.iter().map(|path| path.remote).filter(|remote| *remote != peer).collect(),
+    (!journals.is_empty()).then(|| SyncSettings {
         journals,
         records,
         body_room: body_room(mtu),
         stream: random(1),
-    }))
+    })
 }
 
 fn read_key(path: &Path) -> Result<Key, AssemblyError> {

@@ -12,6 +12,7 @@ mod family;
 #[cfg(test)]
 mod fixtures;
 mod flow;
+mod fragmentation;
 pub mod icmp;
 mod ip_header;
 pub mod ndp;
@@ -26,6 +27,7 @@ pub use datagram::{Datagram, Fragment, is_martian_source};
 pub use ethernet::{Ethernet, MIN_FRAME};
 pub use family::{Family, HashKey, Ports, Tuple, V4, V6};
 pub use flow::{Exception, Flow, transport};
+pub use fragmentation::Divisible;
 pub use ip_header::{DEFAULT_TTL, pseudo_header_sum, write_ipv4_header, write_ipv6_header};
 pub use ndp::Ndp;
 pub use steering::{Hashed, ReplySteering, Rss, Steering, agreed_hash};

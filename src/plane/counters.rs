@@ -48,9 +48,11 @@ counters! {
     RxBytes = "rx_bytes",
     /// Bytes of packets forwarded, Ethernet headers included.
     TxBytes = "tx_bytes",
+    /// Pieces made of packets larger than the MTU, beside the first ones, which count as `forwarded`.
+    FragmentsMade = "fragments_made",
     /// Frames of the control core and the kernel interface sent on their behalf.
     Injected = "injected",
-    /// Frames of theirs that did not fit the transmit queue.
+    /// Frames of theirs, and pieces, that did not fit the transmit queue.
     InjectedLost = "injected_lost",
     /// Pings answered; part of `forwarded`.
     EchoReplies = "echo_replies",

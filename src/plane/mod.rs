@@ -8,6 +8,7 @@ mod next_hops;
 mod ownership;
 mod published;
 mod routes;
+mod slot;
 
 pub use counters::{BackendCounters, Counter, Counters, Tally};
 pub use memory::Mapped;
@@ -15,3 +16,4 @@ pub use next_hops::{NextHop, NextHops};
 pub use ownership::{HaState, Ownership};
 pub use published::{Publisher, Reader};
 pub use routes::{Route, Routes, Way};
+pub use slot::{Local, Message, Packed, Slot, Subject};

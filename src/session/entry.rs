@@ -308,7 +308,7 @@ mod tests {
 
     #[test]
     fn a_session_that_falls_idle_is_told_once_more() {
-        let seconds = told(20_000, 100, |second| second <= 12);
+        let seconds = told(20_000, 100, |second| second <= 15);
         assert_eq!(seconds.len(), 2, "{seconds:?}");
         assert!(seconds[1] <= 23);
     }

@@ -13,10 +13,8 @@ use super::{
 };
 use crate::{
     packet::Tuple,
-    plane::Counter,
-    protocol::sync::{
-        ALL_RANGES, Change, Local, Mark, Message, Packed, Record, SessionRecord, Slot, range_of,
-    },
+    plane::{Counter, Local, Message, Packed, Slot},
+    protocol::sync::{ALL_RANGES, Change, Digest, Mark, Record, SessionRecord, range_of},
     service::ServiceTable,
     session::{Direction, Reference, Session, State, Table},
     types::{BackendId, InstanceId, Protocol, ServiceId},
@@ -166,7 +164,7 @@ impl Adoption<'_> {
     }
 
     /// A digest means something once there was a copy to compare: at the end of one, and ever after the first.
-    fn compare(&mut self, range: u8, instance: InstanceId, digest: crate::protocol::sync::Digest) {
+    fn compare(&mut self, range: u8, instance: InstanceId, digest: Digest) {
         let copied = self.adopter.begun.is_some_and(|begun| begun.ranges >> range & 1 == 1);
         let Some(journal) = &self.context.journal else { return };
         if !(self.adopter.complete || copied) || journal.serves(instance) {

@@ -43,7 +43,7 @@ struct Walk {
 
 /// The copy under way, and the audit.
 #[derive(Debug, Default)]
-pub(super) struct Copy {
+pub(super) struct Copier {
     walk: Option<Walk>,
     generation: u8,
     /// Sessions that may be copied now.
@@ -57,7 +57,9 @@ pub(super) struct Copy {
 impl Journal {
     /// Copies some more, or audits. Bounded work.
     pub(super) fn step(&mut self, sessions: &Sessions, now_ms: u32) {
-        if self.copy.walk.is_none() && self.dirty == 0 && now_ms.wrapping_sub(self.copy.audited_ms) < AUDIT_MS
+        if self.copier.walk.is_none()
+            && self.dirty == 0
+            && now_ms.wrapping_sub(self.copier.audited_ms) < AUDIT_MS
         {
             return;
         }
@@ -69,22 +71,22 @@ impl Journal {
         if !self.has_room() {
             return;
         }
-        match self.copy.walk.take() {
-            Some(walk) => self.copy.walk = self.walk(walk, sessions, now_ms),
+        match self.copier.walk.take() {
+            Some(walk) => self.copier.walk = self.walk(walk, sessions, now_ms),
             None if self.dirty != 0 => {
                 let ranges = std::mem::replace(&mut self.dirty, 0);
                 let instances = self.owned();
-                self.copy.generation = self.copy.generation.wrapping_add(1);
-                self.copy.walk = Some(Walk { stage: Stage::Begin, ranges, instances, sessions: 0 });
+                self.copier.generation = self.copier.generation.wrapping_add(1);
+                self.copier.walk = Some(Walk { stage: Stage::Begin, ranges, instances, sessions: 0 });
             }
             None => self.audit(now_ms),
         }
     }
 
     fn audit(&mut self, now_ms: u32) {
-        self.copy.audited_ms = now_ms;
-        let range = self.copy.audited;
-        self.copy.audited = (range + 1) % RANGES as u8;
+        self.copier.audited_ms = now_ms;
+        let range = self.copier.audited;
+        self.copier.audited = (range + 1) % RANGES as u8;
         for instance in 0..self.digests.instances() {
             self.compare(InstanceId(instance), range);
         }
@@ -101,7 +103,7 @@ impl Journal {
     /// Some more of a walk; `None` at its end. The ring is at least half free.
     fn walk(&mut self, mut walk: Walk, sessions: &Sessions, now_ms: u32) -> Option<Walk> {
         let Walk { ranges, instances, .. } = walk;
-        let (worker, generation) = (self.worker, self.copy.generation);
+        let (worker, generation) = (self.worker, self.copier.generation);
         let next = match walk.stage {
             Stage::Begin => {
                 self.mark(Mark::Begin { worker, generation, ranges, instances });
@@ -154,11 +156,11 @@ impl Journal {
         walk: &mut Walk,
         now_ms: u32,
     ) -> Option<usize> {
-        let elapsed = now_ms.wrapping_sub(self.copy.filled_ms);
-        self.copy.filled_ms = now_ms;
-        let filled = self.copy.allowance.saturating_add(elapsed.saturating_mul(SESSIONS_PER_MS));
-        self.copy.allowance = filled.min(SESSIONS_PER_MS);
-        let budget = LOOKED_AT.min(self.copy.allowance as usize);
+        let elapsed = now_ms.wrapping_sub(self.copier.filled_ms);
+        self.copier.filled_ms = now_ms;
+        let filled = self.copier.allowance.saturating_add(elapsed.saturating_mul(SESSIONS_PER_MS));
+        self.copier.allowance = filled.min(SESSIONS_PER_MS);
+        let budget = LOOKED_AT.min(self.copier.allowance as usize);
         if budget == 0 {
             return Some(from);
         }
@@ -170,7 +172,7 @@ impl Journal {
                 && walk.ranges >> range_of(&outbound, protocol) & 1 == 1;
             if wanted && self.serves(session.instance()) {
                 self.copied(session, &outbound, now_ms);
-                self.copy.allowance -= 1;
+                self.copier.allowance -= 1;
                 walk.sessions += 1;
             }
         }

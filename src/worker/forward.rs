@@ -6,7 +6,7 @@ use super::{
     verdict::{Source, Verdict},
 };
 use crate::{
-    packet::{ETHER_VLAN, Flow, icmp::ErrorMessage},
+    packet::{Divisible, ETHER_VLAN, Flow, icmp::ErrorMessage},
     plane::NextHop,
     port::Packet,
     session::{Direction, Session, track},
@@ -42,8 +42,9 @@ pub(super) fn forward<F: WorkerFamily, P: Packet>(
     let (Some(inside), Some(outside)) = (context.port(from.port), context.port(hop.port)) else {
         return Verdict::Drop(DropReason::NoRoute);
     };
-    if flow.length > outside.facts.mtu {
-        return Verdict::Refuse(DropReason::TooBig, ErrorMessage::TooBig { mtu: outside.facts.mtu });
+    let mtu = outside.facts.mtu;
+    if flow.length > mtu && !may_split(packet, inside, mtu) {
+        return Verdict::Refuse(DropReason::TooBig, ErrorMessage::TooBig { mtu });
     }
     let before = session.state;
     session.state = track(session.state, flow.protocol, direction, flow.signal);
@@ -61,7 +62,16 @@ pub(super) fn forward<F: WorkerFamily, P: Packet>(
     {
         journal.moved(session, before);
     }
-    verdict
+    match verdict {
+        Verdict::Transmit(out) if flow.length > mtu => Verdict::Split(out),
+        verdict => verdict,
+    }
+}
+
+/// Whether a packet larger than the MTU may be cut: only IPv4 knows that.
+#[cold]
+pub(super) fn may_split<P: Packet>(packet: &P, inside: &CorePort, mtu: u16) -> bool {
+    packet.data().get(inside.l2_length..).is_some_and(|ip| Divisible::new(ip, mtu).is_some())
 }
 
 /// Looks the way up that the session does not remember.

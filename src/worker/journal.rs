@@ -4,11 +4,11 @@
 //! waited for: what finds it full marks its range, and marked ranges are copied as soon as there is room (`copy`).
 //! Beside the ring stand the digests of all sessions here, whoever opened them, to be compared with the peer's.
 
-use super::copy::Copy;
+use super::copy::Copier;
 use crate::{
     packet::{Family, Tuple},
-    plane::Ownership,
-    protocol::sync::{Change, Digests, Local, Mark, Packed, Record, SessionRecord, Share, Slot},
+    plane::{Local, Ownership, Packed, Slot},
+    protocol::sync::{Change, Digests, Mark, Record, SessionRecord, Share},
     session::{Direction, Session, State},
     types::{InstanceId, Protocol, WorkerId},
 };
@@ -25,7 +25,7 @@ pub(super) struct Journal {
     pub(super) digests: Digests,
     /// Ranges of which the peer does not know everything.
     pub(super) dirty: u128,
-    pub(super) copy: Copy,
+    pub(super) copier: Copier,
     /// Records that found the ring full.
     overruns: u64,
 }
@@ -45,7 +45,7 @@ impl Journal {
             ownership,
             worker,
             dirty: 0,
-            copy: Copy::default(),
+            copier: Copier::default(),
             overruns: 0,
         }
     }

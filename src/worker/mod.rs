@@ -28,6 +28,7 @@ mod journal;
 mod open;
 mod rings;
 mod run;
+mod split;
 mod verdict;
 
 pub use self::core::{PortSettings, Settings};
@@ -128,6 +129,7 @@ impl<P: Port> Worker<P> {
                 tally.add(Counter::RxBytes, packet.length() as u64);
                 self.egress.push(out, packet, &mut self.ports, tally);
             }
+            Verdict::Split(out) => self.send_in_pieces(out, packet),
             Verdict::Hold(key) => {
                 self.rings.request(key);
                 if let Err(packet) = self.hold.add(key, (port, packet), self.core.context.now_ms) {

@@ -5,8 +5,7 @@ use super::{
     verdict::{HopKey, Verdict},
 };
 use crate::{
-    plane::Counter,
-    protocol::sync::Slot,
+    plane::{Counter, Slot},
     types::{DropReason, PortId, WorkerId},
 };
 use rtrb::{Consumer, Producer, PushError, RingBuffer};

@@ -3,6 +3,7 @@
 use allocation_counter::measure;
 use hitless::{
     packet::{Tuple, V4, V6},
+    plane::Packed,
     protocol::{pair::*, sync::*},
     types::{Duration, InstanceId, Instant, Protocol, SessionState},
 };

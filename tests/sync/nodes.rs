@@ -362,15 +362,58 @@ fn a_session_of_an_unknown_service_is_kept_and_bound_when_the_service_appears() 
     }
 }
 
+/// Both nodes own something, and each keeps what is the other's.
 #[test]
-fn without_a_peer_configured_nothing_is_journaled() {
+fn each_node_owns_an_instance_and_the_other_keeps_its_sessions() {
+    let mut world = World::new(Setup { blue: true, workers: [3, 3], ..Setup::default() });
+    world.nodes[0].set_instance(1, HaState::Backup, 4);
+    world.nodes[1].set_instance(1, HaState::Master, 4);
+    world.until("in sync", |world| world.nodes.iter().all(|node| node.sync().in_sync()));
+    let blue = |number| Seen {
+        destination: "10.77.0.103:80".parse().unwrap(),
+        ..World::client(Protocol::Tcp, 4, number)
+    };
+    let reds: Vec<_> =
+        (0..30).map(|n| World::client(Protocol::Tcp, 4, n)).map(|c| (c, world.establish(0, c))).collect();
+    let blues: Vec<_> = (0..30).map(blue).map(|c| (c, world.establish(1, c))).collect();
+    world.run(BOUND);
+    world.assert_equal();
+    assert_eq!(world.table(0).len(), 60);
+    // Rounds of audits find nothing to mend.
+    world.run(Duration::from_secs(3));
+    assert!(world.nodes.iter().all(|node| node.sync().in_sync() && node.gauge(SyncGauge::Repairs) == 0));
+    // One is gone, the other owns everything.
+    world.nodes[1].alive = false;
+    world.nodes[0].set_instance(1, HaState::Master, 5);
+    for (client, there) in reds.iter().chain(&blues) {
+        assert_eq!(world.ask(0, *client, ACK), Some(*there));
+    }
+    // It comes back and gets its instance again, planned.
+    world.restart(1, HaState::Backup, 1);
+    world.nodes[1].set_instance(1, HaState::Backup, 5);
+    world.until("in sync", |world| world.nodes[1].sync().in_sync());
+    world.nodes[0].set_instance(1, HaState::Backup, 6);
+    world.nodes[1].set_instance(1, HaState::Master, 6);
+    for (client, there) in &blues {
+        assert_eq!(world.ask(1, *client, ACK), Some(*there));
+    }
+    for (client, there) in &reds {
+        assert_eq!(world.ask(0, *client, ACK), Some(*there));
+    }
+    world.run(Duration::from_millis(2));
+    world.until("in sync", |world| world.nodes.iter().all(|node| node.sync().in_sync()));
+    world.assert_equal();
+}
+
+#[test]
+fn without_session_sync_nothing_is_journaled_and_the_peer_is_still_spoken_to() {
     let setup = Setup::default();
     let document = super::world::text(&setup, 0, None).replace("enabled = true", "enabled = false");
     let machine = hitless::config::Machine::with_cores(8);
     let config = hitless::config::Config::parse(&document, "test.toml", &machine).unwrap();
     let assembly =
         hitless::manage::assemble::<hitless::port::memory::MemoryPort>(config, Vec::new()).unwrap();
-    assert!(assembly.shared.sync.is_none());
+    assert!(assembly.shared.sync.is_none() && assembly.shared.pair.is_some());
     let with = Node::new(&setup, 0);
     assert!(with.shared().sync.is_some());
 }

@@ -51,13 +51,13 @@ fn eavesdropped(key: Option<&'static str>) -> (World, Vec<Vec<u8>>) {
 /// Gives the second node some messages; each must be refused for this reason, and change nothing.
 fn expect(world: &mut World, frames: &[Vec<u8>], reason: Refusal) {
     let table = world.table(1);
-    let before = world.nodes[1].sync().refused(reason);
+    let before = world.nodes[1].pair().refused(reason);
     for frame in frames {
         world.inject(1, frame);
         world.step();
     }
     world.run(Duration::from_millis(3));
-    let refused = world.nodes[1].sync().refused(reason) - before;
+    let refused = world.nodes[1].pair().refused(reason) - before;
     assert_eq!(refused, frames.len() as u64, "{reason}");
     assert_eq!(world.table(1), table);
     assert!(world.nodes[1].sync().in_sync());
@@ -128,7 +128,7 @@ fn nodes_with_different_keys_share_nothing() {
     world.run(Duration::from_millis(100));
     for node in &world.nodes {
         assert!(!node.sync().in_sync() && node.gauge(SyncGauge::Streaming) == 0);
-        assert!(node.sync().refused(Refusal::WrongKey) > 5);
+        assert!(node.pair().refused(Refusal::WrongKey) > 5);
     }
     assert!(world.dump(1).is_empty());
 }
@@ -139,12 +139,12 @@ fn nodes_with_different_workers_share_nothing_and_say_why() {
     let client = World::client(Protocol::Tcp, 4, 1);
     let there = world.establish(0, client);
     world.run(Duration::from_millis(100));
-    let [first, second] = world.nodes.each_ref().map(|node| node.sync().difference());
+    let [first, second] = world.nodes.each_ref().map(|node| node.pair().difference());
     assert_eq!(first, Some(Difference::Workers { ours: 3, theirs: 2 }));
     assert_eq!(second, Some(Difference::Workers { ours: 2, theirs: 3 }));
     for node in &world.nodes {
         assert!(!node.sync().in_sync());
-        assert!(node.sync().refused(Refusal::OtherConfiguration) > 5);
+        assert!(node.pair().refused(Refusal::OtherConfiguration) > 5);
     }
     assert!(world.dump(1).is_empty());
     assert_eq!(world.ask(0, client, ACK), Some(there), "traffic goes on");

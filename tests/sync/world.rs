@@ -3,7 +3,7 @@
 use super::frames::{Seen, frame, seen};
 use hitless::{
     config::{Config, Machine},
-    control::{SyncGauge, SyncView},
+    control::{PairView, SyncGauge, SyncView},
     manage::{Assembly, PortParts, Shared, assemble},
     packet::{
         Arp, Datagram, ETHER_ARP, Ethernet, Family, Hashed, MICROSOFT_KEY, Ndp, Rss, Steering, Tuple, V4, V6,
@@ -42,6 +42,8 @@ pub(crate) struct Setup {
     pub(crate) more: [&'static str; 2],
     /// Seconds a UDP session may be idle.
     pub(crate) udp_timeout_s: u32,
+    /// A second HA instance, "blue", with a service at 10.77.0.103.
+    pub(crate) blue: bool,
 }
 
 impl Default for Setup {
@@ -53,6 +55,7 @@ impl Default for Setup {
             max_sessions: 6_000,
             more: ["", ""],
             udp_timeout_s: 300,
+            blue: false,
         }
     }
 }
@@ -116,16 +119,28 @@ pub(crate) fn text(setup: &Setup, node: usize, key_file: Option<&str>) -> String
             ]
         })
         .collect();
+    let (blue_local, blue) = match setup.blue {
+        true => (
+            ", { address = \"10.77.0.41\", instance = \"blue\" }",
+            "[[service]]\nname = \"b\"\ninstance = \"blue\"\nvip = \"10.77.0.103\"\nport = 80\n\
+             backends = [{ address = \"10.77.0.21\" }]\n",
+        ),
+        false => ("", ""),
+    };
+    let instances = match setup.blue {
+        true => "[[ha.instance]]\nname = \"llb-inst0\"\n[[ha.instance]]\nname = \"blue\"\n",
+        false => "",
+    };
     let key = key_file.map_or(String::new(), |path| format!("key_file = \"{path}\"\n"));
     format!(
         "[node]\nname = \"lb{own}\"\n\
          [cores]\ncontrol = 0\nworkers = [{workers}]\nmanagement = [7]\nidle = \"sleep\"\n\
          [[port]]\nname = \"lan\"\ndevice = \"net_null0\"\naddresses = [\"10.77.0.{own}/24\", \"fd77::{own}/64\"]\n\
          [[route]]\nto = \"0.0.0.0/0\"\nvia = \"10.77.0.1\"\n[[route]]\nto = \"::/0\"\nvia = \"fd77::1\"\n\
-         [nat]\nlocal_addresses = [\"10.77.0.40\", \"fd77::40\"]\nmax_sessions = {sessions}\n\
-         {services}{}\n\
+         [nat]\nlocal_addresses = [\"10.77.0.40\", \"fd77::40\"{blue_local}]\nmax_sessions = {sessions}\n\
+         {services}{blue}{}\n\
          [ha]\npeer = \"10.77.0.{peer}\"\n[[ha.bfd]]\nlocal = \"10.77.0.{own}\"\nremote = \"10.77.0.{peer}\"\n\
-         interval_us = 10000\n[ha.sync]\nenabled = true\n{key}",
+         interval_us = 10000\n[ha.sync]\nenabled = true\n{key}{instances}",
         setup.more[node]
     )
 }
@@ -184,12 +199,20 @@ impl Node {
         self.shared().sync.as_deref().unwrap()
     }
 
+    pub(crate) fn pair(&self) -> &PairView {
+        self.shared().pair.as_deref().unwrap()
+    }
+
     pub(crate) fn gauge(&self, gauge: SyncGauge) -> u64 {
         self.sync().get(gauge)
     }
 
     pub(crate) fn set(&self, state: HaState, term: u64) {
-        self.shared().ownership.set(InstanceId(0), state, term);
+        self.set_instance(0, state, term);
+    }
+
+    pub(crate) fn set_instance(&self, instance: u8, state: HaState, term: u64) {
+        self.shared().ownership.set(InstanceId(instance), state, term);
     }
 
     /// All workers' counts, as last published.

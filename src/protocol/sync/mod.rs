@@ -24,11 +24,11 @@ mod frame;
 mod receiver;
 mod record;
 mod sender;
-mod slot;
 
 pub use digest::{ALL_RANGES, Digest, Digests, RANGES, Share, range_of};
 pub use frame::{Ack, DATA_HEADER, DataHeader, MAX_ACK, MAX_REPAIRS, Repair, WINDOW};
 pub use receiver::{ACK_INTERVAL, MAX_FRAME, Receiver, ReceiverCounters, Unwanted};
-pub use record::{Change, MAX_INSTANCES, MAX_RECORD, Malformed, Mark, Record, SessionRecord, length_of};
+pub use record::{
+    Change, MAX_INSTANCES, MAX_RECORD, Malformed, Mark, Record, SessionRecord, length_of, names_instance,
+};
 pub use sender::{FLUSH_AGE, FLUSH_IDLE, Full, Heard, SILENCE, Sender, SenderCounters, SenderSettings};
-pub use slot::{Local, Message, Packed, Slot, Subject};

@@ -343,7 +343,7 @@ impl Record {
 
 /// Whether the fourth byte of a record of this kind is the instance it concerns.
 #[inline]
-pub(super) const fn names_instance(kind: u8) -> bool {
+pub const fn names_instance(kind: u8) -> bool {
     matches!(kind & !IPV6, INSERT..=DELETE) || kind == RANGE
 }
 

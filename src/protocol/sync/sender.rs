@@ -206,11 +206,6 @@ impl Sender {
         self.waiting = 0;
     }
 
-    /// The peer is another: its streams have nothing to do with the last one.
-    pub fn forget(&mut self) {
-        self.end();
-    }
-
     fn place(&self, sequence: u64) -> usize {
         (sequence % self.frames.len() as u64) as usize
     }

@@ -1,8 +1,11 @@
 //! Slots: how records cross the rings between a worker and the control core. Each lies in one to three slots of 32
 //! bytes exactly as it goes over the wire, so that an IPv4 session costs half a cache line and nobody encodes twice.
 
-use super::record::{MAX_RECORD, Record, SessionRecord, length_of, names_instance};
-use crate::{packet::Family, types::InstanceId};
+use crate::{
+    packet::Family,
+    protocol::sync::{MAX_RECORD, Record, SessionRecord, length_of, names_instance},
+    types::InstanceId,
+};
 use bytemuck::{Pod, Zeroable};
 
 /// Bytes of a slot.
