@@ -81,11 +81,11 @@ const ROUNDS: usize = 9;
 const LIFE_MS: u32 = 1_000;
 /// Packets of a turn.
 const BURST: u64 = crate::port::BURST as u64;
-/// Sessions opened between two waits: their records, five slots each over IPv6, fit the journal.
+/// Sessions opened between two waits: their records, eight slots over IPv6, fit the journal.
 const CHUNK: u64 = 64 * BURST;
-const _: () = assert!(5 * CHUNK < JOURNAL as u64);
+const _: () = assert!(8 * CHUNK < JOURNAL as u64);
 /// Slots of the journal, as a node has.
-const JOURNAL: usize = 16_384;
+const JOURNAL: usize = 32_768;
 /// Bytes around a message: Ethernet, IPv4, UDP.
 const HEADERS: u64 = 14 + 20 + 8;
 

@@ -15,9 +15,9 @@ use std::{
     path::Path,
 };
 
-/// Slots of each ring between a worker and the control core. At a million new sessions a second and worker, the
-/// control core may stand still for 8 ms before ranges have to be copied again.
-pub(super) const RING_SLOTS: usize = 16_384;
+/// Slots of each ring between a worker and the control core. At a million new sessions a second and worker, half of
+/// them ending, the control core may stand still for 10 ms before ranges have to be copied again.
+pub(super) const RING_SLOTS: usize = 32_768;
 
 /// Whether sessions are shared: there is a peer, and nobody has said no.
 pub(super) fn is_wanted(config: &Config) -> bool {

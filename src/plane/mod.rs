@@ -16,4 +16,4 @@ pub use next_hops::{NextHop, NextHops};
 pub use ownership::{HaState, Ownership};
 pub use published::{Publisher, Reader};
 pub use routes::{Route, Routes, Way};
-pub use slot::{Local, Message, Packed, Slot, Subject};
+pub use slot::{Local, Message, Packed, Slot, Stage, Subject};

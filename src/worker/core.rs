@@ -222,6 +222,7 @@ impl Context {
         if over {
             self.ended(session);
         } else if let (Some(journal), Some(limit)) = (&mut self.journal, limit)
+            && journal.serves(session.instance())
             && session.must_be_told(limit, self.now_ms)
             && journal.touch(session)
         {
@@ -341,6 +342,14 @@ impl Core {
     pub(super) fn keep_journal(&mut self) {
         if let Some(journal) = &mut self.context.journal {
             journal.step(&self.sessions, self.context.now_ms);
+            journal.flush();
+        }
+    }
+
+    /// What was told goes to the control core now.
+    pub(super) fn flush_journal(&mut self) {
+        if let Some(journal) = &mut self.context.journal {
+            journal.flush();
         }
     }
 

@@ -7,18 +7,24 @@
 use super::copy::Copier;
 use crate::{
     packet::{Family, Tuple},
-    plane::{Local, Ownership, Packed, Slot},
-    protocol::sync::{Change, Digests, Mark, Record, SessionRecord, Share},
+    plane::{Local, Ownership, Packed, Slot, Stage},
+    protocol::sync::{Change, Digests, Mark, Record, SessionRecord, Share, range_of},
     session::{Direction, Session, State},
     types::{InstanceId, Protocol, WorkerId},
 };
 use rtrb::Producer;
 use std::sync::Arc;
 
+/// Slots gathered before they are passed on: more than most bursts make.
+const STAGED: usize = 256;
+
 /// A worker's journal.
 #[derive(Debug)]
 pub(super) struct Journal {
     ring: Producer<Slot>,
+    stage: Stage,
+    /// Ranges of the sessions in `stage`.
+    staged: u128,
     capacity: usize,
     ownership: Arc<Ownership>,
     pub(super) worker: WorkerId,
@@ -41,6 +47,8 @@ impl Journal {
         Self {
             capacity: ring.buffer().capacity(),
             ring,
+            stage: Stage::new(STAGED),
+            staged: 0,
             digests: Digests::new(ownership.count()),
             ownership,
             worker,
@@ -85,22 +93,32 @@ impl Journal {
     /// Tells that a session lives, if there is room: it is looked at again soon. Returns whether it was told.
     #[cold]
     pub(super) fn touch<F: Family>(&mut self, session: &Session<F>) -> bool {
+        if !self.serves(session.instance()) || !self.has_room() {
+            return false;
+        }
         let Some(protocol) = Protocol::from_number(session.protocol()) else { return false };
-        let record = record(session, protocol, Change::Touch);
-        self.serves(session.instance()) && self.has_room() && self.push(&Packed::session(&record))
+        let range = range_of(&session.arriving(Direction::Outbound), protocol);
+        self.add(&record(session, protocol, Change::Touch), range);
+        true
     }
 
+    #[inline]
     fn tell<F: Family>(&mut self, session: &Session<F>, protocol: Protocol, change: Change<F>, range: u8) {
-        if !self.serves(session.instance()) {
-            return;
-        }
-        if !self.push(&Packed::session(&record(session, protocol, change))) {
-            self.dirty |= 1 << range;
-            self.overruns += 1;
+        if self.serves(session.instance()) {
+            self.add(&record(session, protocol, change), range);
         }
     }
 
-    /// Tells of a session for a copy.
+    #[inline]
+    fn add<F: Family>(&mut self, record: &SessionRecord<F>, range: u8) {
+        if !self.stage.session(record) {
+            self.flush();
+            self.stage.session(record);
+        }
+        self.staged |= 1 << range;
+    }
+
+    /// Tells of a session for a copy; there is room.
     pub(super) fn copied<F: Family>(&mut self, session: &Session<F>, outbound: &Tuple<F>, now_ms: u32) {
         let Some(protocol) = Protocol::from_number(session.protocol()) else { return };
         let change = Change::Insert {
@@ -108,22 +126,41 @@ impl Journal {
             state: session.state,
             idle_ms: session.idle_ms(now_ms),
         };
-        let record = SessionRecord { instance: session.instance(), protocol, outbound: *outbound, change };
-        self.push(&Packed::session(&record));
+        self.add(&record(session, protocol, change), range_of(outbound, protocol));
     }
 
-    pub(super) fn mark(&mut self, mark: Mark) -> bool {
-        self.push(&Packed::record(&Record::Mark(mark)))
+    /// Sets a mark; there is room.
+    pub(super) fn mark(&mut self, mark: Mark) {
+        self.pack(&Packed::record(&Record::Mark(mark)));
     }
 
-    /// Tells the control core, and nobody else.
+    /// Tells the control core, and nobody else, if there is room.
     pub(super) fn report(&mut self, local: Local) -> bool {
-        self.push(&Packed::local(local))
+        let room = self.has_room();
+        if room {
+            self.pack(&Packed::local(local));
+        }
+        room
     }
 
+    fn pack(&mut self, packed: &Packed) {
+        if !self.stage.packed(packed) {
+            self.flush();
+            self.stage.packed(packed);
+        }
+    }
+
+    /// Passes on what was gathered. Before packets leave, so that a record is under way before its packet is.
     #[inline]
-    fn push(&mut self, packed: &Packed) -> bool {
-        self.ring.push_entire_slice(packed.slots()).is_ok()
+    pub(super) fn flush(&mut self) {
+        if self.stage.used() == 0 {
+            return;
+        }
+        if let Err(records) = self.stage.flush(&mut self.ring) {
+            self.dirty |= self.staged;
+            self.overruns += records;
+        }
+        self.staged = 0;
     }
 
     /// Whether what can wait may go into the ring: what cannot finds at least half of it free.

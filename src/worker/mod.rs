@@ -112,6 +112,7 @@ impl<P: Port> Worker<P> {
     fn process(&mut self, burst: &mut Burst<P::Packet>, from: Source) {
         let views = Views { services: self.services.load(), routes: self.routes.load() };
         let verdicts = self.core.decide(&views, burst, from);
+        self.core.flush_journal();
         for (packet, verdict) in burst.take().into_iter().zip(verdicts) {
             self.carry_out(verdict, packet, from.port);
         }

@@ -46,10 +46,10 @@ fn nothing_allocates_after_the_start() {
             now = now + Duration::from_micros(7);
             let change = Change::Insert { inbound: v4, state, idle_ms: 1 };
             let record = SessionRecord { instance, protocol, outbound: v4, change };
-            ring.push_entire_slice(Packed::session(&record).slots()).unwrap();
+            ring.push_entire_slice(Packed::record(&Record::V4(record)).slots()).unwrap();
             let change = Change::Insert { inbound: v6, state, idle_ms: 1 };
             let record = SessionRecord { instance, protocol, outbound: v6, change };
-            ring.push_entire_slice(Packed::session(&record).slots()).unwrap();
+            ring.push_entire_slice(Packed::record(&Record::V6(record)).slots()).unwrap();
             while let Some(packed) = Packed::take(&mut far) {
                 sender.push(packed.bytes(), Some((instance, 1)), now).unwrap();
             }
