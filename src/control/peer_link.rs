@@ -25,9 +25,13 @@ const ASK: Duration = Duration::from_millis(100);
 /// Bytes of IPv6 and UDP headers, the longer of the two families'.
 const IP_AND_UDP: usize = 48;
 
+/// Larger packets are not sent, whatever the MTU: every device's buffers hold these.
+const MAX_PACKET: u16 = 1500;
+
 /// Bytes left of a port's MTU for the body of a message.
 pub const fn body_room(mtu: u16) -> usize {
-    (mtu as usize).saturating_sub(IP_AND_UDP + MAX_OVERHEAD)
+    let packet = if mtu < MAX_PACKET { mtu } else { MAX_PACKET };
+    (packet as usize).saturating_sub(IP_AND_UDP + MAX_OVERHEAD)
 }
 
 /// What sending needs of the control core.

@@ -113,7 +113,7 @@ impl SyncCore {
             owned: 0,
             barrier: None,
             housekeeping: Instant::ZERO,
-            body_room: settings.body_room.max(MAX_ACK),
+            body_room: settings.body_room,
             view: Arc::default(),
             old_term: 0,
             own_instance: 0,
@@ -130,6 +130,7 @@ impl SyncCore {
     /// stays so when the peer falls silent, because nothing can have changed since.
     pub fn in_sync(&self) -> bool {
         self.receiver.is_following()
+            && self.owned & !self.owned_now() == 0
             && self.lines.iter().all(|line| line.complete && line.wrong == 0 && !line.reset)
     }
 
@@ -223,14 +224,19 @@ impl SyncCore {
 
     /// Whoever gives an instance up takes its sessions from the new owner, all of them.
     fn watch_roles(&mut self) {
-        let count = self.ownership.count().min(MAX_INSTANCES as u8);
-        let owned = (0..count).fold(0, |bits, instance| {
-            bits | u64::from(self.ownership.serves(InstanceId(instance))) << instance
-        });
+        let owned = self.owned_now();
         if self.owned & !owned != 0 {
             self.resubscribe();
         }
         self.owned = owned;
+    }
+
+    /// The instances this node owns, a bit each.
+    fn owned_now(&self) -> u64 {
+        let count = self.ownership.count().min(MAX_INSTANCES as u8);
+        (0..count).fold(0, |bits, instance| {
+            bits | u64::from(self.ownership.serves(InstanceId(instance))) << instance
+        })
     }
 
     /// From the journals into frames.

@@ -200,9 +200,17 @@ impl Context {
             }
             None => UNBOUND_MS,
         };
-        let limit = self.timeouts.limit_ms(session.state, established_ms);
-        let on_hearsay = self.journal.is_some() && !self.has_gone_on_with(session);
-        Some(if on_hearsay { limit.saturating_mul(2) } else { limit })
+        Some(self.timeouts.limit_ms(session.state, established_ms))
+    }
+
+    /// Whether a session has been idle for too long: for its limit, or for twice as long when what is known of its last
+    /// packet comes from the peer.
+    fn is_idle<F: Family>(&self, session: &Session<F>, limit_ms: u32) -> bool {
+        let idle_ms = session.idle_ms(self.now_ms);
+        idle_ms >= limit_ms
+            && (self.journal.is_none()
+                || idle_ms >= limit_ms.saturating_mul(2)
+                || self.has_gone_on_with(session))
     }
 
     /// Looks at a session in its turn; true when it is over.
@@ -218,7 +226,7 @@ impl Context {
             }
         }
         let limit = self.limit_ms(session, services);
-        let over = limit.is_none_or(|limit| session.idle_ms(self.now_ms) >= limit);
+        let over = limit.is_none_or(|limit| self.is_idle(session, limit));
         if over {
             self.ended(session);
         } else if let (Some(journal), Some(limit)) = (&mut self.journal, limit)
