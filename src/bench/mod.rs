@@ -1,6 +1,7 @@
 //! L8: `hitless bench`: measurements that print themselves.
 
 mod capture;
+mod connect;
 mod deck;
 mod forward;
 mod frames;
@@ -11,6 +12,7 @@ mod replay;
 mod rig;
 
 pub use capture::capture;
+pub use connect::{Connect, ConnectReport, connect};
 pub use forward::{Forward, ForwardReport, Lane, forward};
 #[cfg(feature = "dpdk")]
 pub use ports::forward_on_ports;

@@ -18,7 +18,7 @@ use crate::{
         BackendId, Duration, InstanceId, Instant, Mac, NextHopId, PortId, Prefix, Protocol, ServiceId,
         WorkerId,
     },
-    worker::{PortSettings, RingSizes, Settings, Worker, rings},
+    worker::{FarEnds, PortSettings, RingSizes, Settings, Worker, rings},
 };
 use std::{
     io,
@@ -105,9 +105,28 @@ pub(super) fn facts(id: PortId, mac: Mac, checks_ip: bool) -> PortFacts {
     }
 }
 
+/// What not every bench needs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Extras {
+    /// Sessions to make room for; `None`: somewhat more than there are flows.
+    pub(super) capacity: Option<usize>,
+    /// Slots of the worker's rings for session sync; 0 for none.
+    pub(super) sync: usize,
+    /// How long a session that is not established may be idle.
+    pub(super) opening_ms: u32,
+}
+
+impl Default for Extras {
+    fn default() -> Self {
+        Self { capacity: None, sync: 0, opening_ms: 3_600_000 }
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Rig<F: Family, P: Dealer> {
     pub(super) worker: Worker<P>,
+    pub(super) far: FarEnds<P::Packet>,
+    pub(super) counters: Arc<Counters>,
     pub(super) shape: Shape,
     mac: Mac,
     now: Instant,
@@ -189,7 +208,17 @@ fn routes<F: Family>(ports: usize) -> (Routes, NextHops) {
 impl<F: Mapped, P: Dealer> Rig<F, P> {
     /// On ports of which `facts` tells; the first is the clients', the last the backends'.
     pub(super) fn new(shape: Shape, ports: Vec<P>, facts: Vec<PortFacts>) -> io::Result<Self> {
-        let capacity = shape.capacity();
+        Self::with(shape, ports, facts, Extras::default())
+    }
+
+    /// The same, with extras.
+    pub(super) fn with(
+        shape: Shape,
+        ports: Vec<P>,
+        facts: Vec<PortFacts>,
+        extras: Extras,
+    ) -> io::Result<Self> {
+        let capacity = extras.capacity.unwrap_or_else(|| shape.capacity());
         // Enough local addresses that no backend runs out of ports.
         let locals = (capacity / shape.backends as usize / 50_000 + 1) as u32;
         let services = Publisher::new(table::<F>(&shape, locals, None));
@@ -215,21 +244,25 @@ impl<F: Mapped, P: Dealer> Rig<F, P> {
                 (0..locals).map(|n| (host::<F>(LOCALS, n + 1), InstanceId(0))),
             ),
             local_ports: 1024..=65535,
-            timeouts: Timeouts { opening_ms: 3_600_000, ..Timeouts::default() },
+            timeouts: Timeouts { opening_ms: extras.opening_ms, ..Timeouts::default() },
             held_packets: 16,
             fragments: 64,
         };
-        let (mut near, _) = rings(1, RingSizes { hand_over: 1, control: 64, kernel: 1 });
+        let sizes = RingSizes { hand_over: 1, control: 64, kernel: 1, sync: extras.sync };
+        let (mut near, far) = rings(1, sizes);
+        let counters = Arc::new(Counters::default());
         let worker = Worker::new(
             ports,
             settings,
             services.reader(),
             routes.reader(),
             near.remove(0),
-            Arc::new(Counters::default()),
+            Arc::clone(&counters),
         );
         Ok(Self {
             worker,
+            far,
+            counters,
             shape,
             mac,
             now: Instant::ZERO,

@@ -4,7 +4,7 @@ use super::{Failure, table};
 #[cfg(not(feature = "dpdk"))]
 use crate::bench::ForwardReport;
 use crate::{
-    bench::{Forward, capture, forward},
+    bench::{Connect, Forward, capture, connect, forward},
     port::BURST,
     types::{Mac, Protocol},
 };
@@ -55,6 +55,30 @@ pub(super) enum Bench {
         /// The destination MAC address; by default that of net_pcap0
         #[arg(long, default_value = "02:70:63:61:70:00")]
         mac: Mac,
+    },
+    /// New sessions through one worker, while as many old ones end
+    Connect {
+        /// How long to measure
+        #[arg(long, default_value_t = 5.0)]
+        seconds: f64,
+        /// Stream every session to a peer, and compare with a worker that does not
+        #[arg(long)]
+        sync: bool,
+        /// Sessions that are there at a time, about
+        #[arg(long, default_value_t = 1_000_000)]
+        sessions: usize,
+        /// tcp or udp
+        #[arg(long, default_value = "tcp", value_parser = protocol)]
+        protocol: Protocol,
+        /// 4 or 6
+        #[arg(long, default_value_t = 4)]
+        family: u8,
+        /// Backends of the service
+        #[arg(long, default_value_t = 16)]
+        backends: u32,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -132,6 +156,17 @@ impl Bench {
                     None => forward(&what),
                 };
                 print(&report.map_err(Failure::Refused)?, *json)
+            }
+            Self::Connect { seconds, sync, sessions, protocol, family, backends, json } => {
+                let what = Connect {
+                    seconds: *seconds,
+                    sync: *sync,
+                    sessions: *sessions,
+                    protocol: *protocol,
+                    family: *family,
+                    backends: *backends,
+                };
+                print(&connect(&what).map_err(Failure::Refused)?, *json)
             }
             Self::Capture { file, traffic, mac } => {
                 let failed = |error| Failure::Refused(format!("{}: {error}", file.display()));

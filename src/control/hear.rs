@@ -6,7 +6,10 @@ use crate::{
     packet::{Datagram, Ethernet, IP_UDP, bytes},
     plane::{Examined, Queue},
     port::{BURST, Burst, Packet, Port},
-    protocol::bfd::{MULTI_HOP_PORT, SINGLE_HOP_PORT},
+    protocol::{
+        bfd::{MULTI_HOP_PORT, SINGLE_HOP_PORT},
+        pair::SYNC_PORT,
+    },
     types::{Instant, PortId},
     worker::Urgent,
 };
@@ -125,8 +128,10 @@ impl<P: Port> Control<P> {
         let frame = packet.data();
         let Ok((_, start)) = Ethernet::parse(frame) else { return };
         let Some(ip) = frame.get(start..) else { return };
-        if let Some(SINGLE_HOP_PORT | MULTI_HOP_PORT) = udp_port(ip) {
-            self.bfd.hear(port, ip, received, now);
+        match udp_port(ip) {
+            Some(SINGLE_HOP_PORT | MULTI_HOP_PORT) => self.bfd.hear(port, ip, received, now),
+            Some(SYNC_PORT) => self.hear_pair(frame, now),
+            _ => {}
         }
     }
 }

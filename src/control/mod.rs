@@ -6,20 +6,28 @@ mod bfd;
 mod hear;
 mod neighbors;
 mod outlet;
+mod pair_view;
+mod peer_link;
 mod run;
+mod sync;
+mod sync_view;
 mod watchdog;
 
 pub use addresses::NodeAddresses;
 pub use bfd::{BfdChange, BfdEntry, BfdView, MAX_BFD_SESSIONS, Timing};
 pub use neighbors::NeighborView;
 pub use outlet::{Allocator, Outlet, OutletPort, Reception};
+pub use pair_view::PairView;
+pub use peer_link::{Io, PeerLink, PeerSettings, body_room};
 pub use run::run;
+pub use sync::{SyncCore, SyncSettings};
+pub use sync_view::{SyncGauge, SyncView};
 pub use watchdog::{Stall, Watchdog};
 
 use crate::{
     plane::{Counters, Examined, HaState, Histogram, NextHops, Ownership, Reader, Routes},
     port::Port,
-    protocol::{bfd as bfd_protocol, neighbor::Neighbors},
+    protocol::{bfd as bfd_protocol, neighbor::Neighbors, pair::Difference},
     service::ServiceTable,
     types::{Duration, InstanceId, Instant, PortId},
     worker::{OnPort, Urgent},
@@ -70,6 +78,10 @@ pub struct Settings<P: Port> {
     pub max_neighbors: usize,
     /// What management is told.
     pub events: Arc<ArrayQueue<Event>>,
+    /// The other node.
+    pub peer: Option<PeerSettings>,
+    /// Session sync with it.
+    pub sync: Option<SyncSettings>,
 }
 
 /// What management is told.
@@ -90,6 +102,10 @@ pub enum Event {
     State(InstanceId, HaState),
     /// A BFD session changed.
     Bfd(BfdChange),
+    /// What keeps the nodes from sharing sessions has changed.
+    Difference(Option<Difference>),
+    /// This node holds every session of the peer's, or does not any more.
+    InSync(bool),
 }
 
 /// The control core.
@@ -116,6 +132,10 @@ pub struct Control<P: Port> {
     watchdog: Watchdog,
     events: Arc<ArrayQueue<Event>>,
     housekeeping: Instant,
+    link: Option<PeerLink>,
+    sync: Option<SyncCore>,
+    /// What management was last told of them.
+    told: (Option<Difference>, bool),
 }
 
 /// How often it looks at what need not be looked at every turn.
@@ -138,7 +158,11 @@ impl<P: Port> Control<P> {
             capacity: settings.max_neighbors,
             ..Default::default()
         });
+        let sync = settings.sync.map(|sync| SyncCore::new(sync, Arc::clone(&settings.ownership)));
         Self {
+            link: settings.peer.map(PeerLink::new),
+            sync,
+            told: (None, false),
             outlet: settings.outlet,
             addresses: settings.addresses,
             from_workers: from_workers.map(|(ring, examined)| hear::FromWorker { ring, examined }).collect(),
@@ -178,6 +202,21 @@ impl<P: Port> Control<P> {
         Arc::clone(&self.turn_times)
     }
 
+    /// Session sync, if sessions are shared.
+    pub const fn sync_mut(&mut self) -> Option<&mut SyncCore> {
+        self.sync.as_mut()
+    }
+
+    /// What others see of it.
+    pub fn sync_view(&self) -> Option<Arc<SyncView>> {
+        self.sync.as_ref().map(SyncCore::view)
+    }
+
+    /// What others see of the conversation with the peer.
+    pub fn pair_view(&self) -> Option<Arc<PairView>> {
+        self.link.as_ref().map(PeerLink::view)
+    }
+
     /// Makes this node serve every instance: it has no peer. Called before the first turn.
     pub fn serve_alone(&self) {
         for instance in (0..self.ownership.count()).map(InstanceId) {
@@ -199,11 +238,13 @@ impl<P: Port> Control<P> {
             self.housekeeping = now;
             self.keep_neighbors(now);
             self.bfd.publish();
+            self.tell_of_peer();
             for stall in self.watchdog.look(now) {
                 self.tell(Event::Stall(stall));
             }
         }
         found |= self.ask_neighbors(now);
+        found |= self.share_sessions(now);
         self.outlet.flush();
         found
     }
@@ -214,6 +255,46 @@ impl<P: Port> Control<P> {
             let silence = change.last_received.map(|last| change.noticed.since(last));
             self.tell(Event::Bfd(BfdChange { path: session.settings().path, change, silence }));
         }
+    }
+
+    /// A message of the pair's. Hellos are let go: nobody elects yet.
+    fn hear_pair(&mut self, frame: &[u8], now: Instant) {
+        let Some(link) = &mut self.link else { return };
+        let Some(message) = link.hear(frame) else { return };
+        if let Some(sync) = &mut self.sync {
+            if message.is_new {
+                sync.greet();
+            }
+            if sync.hear(&message, now).is_err() {
+                link.refuse_body();
+            }
+        }
+    }
+
+    fn tell_of_peer(&mut self) {
+        let Some(link) = &self.link else { return };
+        link.publish();
+        let Some(sync) = &self.sync else { return };
+        let news = (link.pair().difference(), sync.in_sync());
+        let told = std::mem::replace(&mut self.told, news);
+        if news.0 != told.0 {
+            self.tell(Event::Difference(news.0));
+        }
+        if news.1 != told.1 {
+            self.tell(Event::InSync(news.1));
+        }
+    }
+
+    fn share_sessions(&mut self, now: Instant) -> bool {
+        let (Some(sync), Some(link)) = (&mut self.sync, &mut self.link) else { return false };
+        let mut io = Io {
+            outlet: &mut self.outlet,
+            routes: self.routes.load(),
+            next_hops: &self.next_hops,
+            neighbors: &mut self.neighbors,
+            addresses: &self.addresses,
+        };
+        sync.turn(now, link, &mut io)
     }
 
     /// Management reads events when it can; if it does not, the oldest go.

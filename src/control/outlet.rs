@@ -83,26 +83,54 @@ impl<P: Port> Outlet<P> {
     /// Sends a frame of up to 256 bytes that `write` writes, returning its length, or `None` for nothing to send.
     /// Returns whether there was something to send; without a packet or room it is counted as lost.
     pub fn send(&mut self, port: PortId, write: impl FnOnce(&mut [u8], &PortFacts) -> Option<usize>) -> bool {
-        let Some((outlet, burst)) = self.ports.get_mut(port.index()) else { return false };
+        let Some((outlet, _)) = self.ports.get_mut(port.index()) else { return false };
         let mut frame = [0; FRAME];
         let Some(frame) = write(&mut frame, &outlet.facts).and_then(|length| frame.get(..length)) else {
             return false;
         };
         self.sent += 1;
         match (outlet.allocate)().and_then(|packet| filled(packet, frame)) {
-            Some(packet) => {
-                let kept = match outlet.queue {
-                    Some(_) => burst.try_push(packet).is_ok(),
-                    None => self.ring.push((port, packet)).is_ok(),
-                };
-                self.lost += u64::from(!kept);
-                if burst.is_full() {
-                    flush(outlet, burst, &mut self.lost);
-                }
-            }
+            Some(packet) => self.pass(port, packet),
             None => self.lost += 1,
         }
         true
+    }
+
+    /// Sends a frame of up to `room` bytes, which `write` writes where it will be sent from. Otherwise as
+    /// [`Self::send`], but that nothing can be said without a packet: then it is counted as lost.
+    pub fn send_long(
+        &mut self,
+        port: PortId,
+        room: usize,
+        write: impl FnOnce(&mut [u8], &PortFacts) -> Option<usize>,
+    ) -> bool {
+        let Some((outlet, _)) = self.ports.get_mut(port.index()) else { return false };
+        let packet = (outlet.allocate)().and_then(|mut packet| packet.resize(room).then_some(packet));
+        let Some(mut packet) = packet else {
+            self.sent += 1;
+            self.lost += 1;
+            return true;
+        };
+        match write(packet.data_mut(), &outlet.facts) {
+            Some(length) if packet.resize(length) => {
+                self.sent += 1;
+                self.pass(port, packet);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn pass(&mut self, port: PortId, packet: P::Packet) {
+        let Some((outlet, burst)) = self.ports.get_mut(port.index()) else { return };
+        let kept = match outlet.queue {
+            Some(_) => burst.try_push(packet).is_ok(),
+            None => self.ring.push((port, packet)).is_ok(),
+        };
+        self.lost += u64::from(!kept);
+        if burst.is_full() {
+            flush(outlet, burst, &mut self.lost);
+        }
     }
 
     /// Sends what is gathered.

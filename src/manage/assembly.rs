@@ -1,10 +1,11 @@
 //! A node put together: workers, control core and what management keeps of them, over ports of any kind.
 
-use super::{Registry, SessionLists, paths};
+use super::{Registry, SessionLists, paths, session_sync};
 use crate::{
     config::Config,
     control::{
-        self, Allocator, BfdView, Control, Event, NeighborView, NodeAddresses, Outlet, OutletPort, Reception,
+        self, Allocator, BfdView, Control, Event, NeighborView, NodeAddresses, Outlet, OutletPort, PairView,
+        Reception, SyncView,
     },
     packet::{HashKey, V4, V6},
     plane::{
@@ -80,6 +81,10 @@ pub struct Shared {
     pub sessions: SessionLists,
     /// What the control core tells.
     pub events: Arc<ArrayQueue<Event>>,
+    /// The conversation with the peer.
+    pub pair: Option<Arc<PairView>>,
+    /// Session sync with it.
+    pub sync: Option<Arc<SyncView>>,
     /// The routes; kept so that readers see them.
     pub routes: Publisher<Routes>,
 }
@@ -117,9 +122,27 @@ pub enum AssemblyError {
         /// The system's word.
         source: io::Error,
     },
-    /// A key.
+    /// A key of BFD.
     #[error(transparent)]
-    Key(#[from] super::KeyFileError),
+    BfdKey(#[from] super::KeyFileError),
+    /// The key of the pair cannot be read.
+    #[error(
+        "ha.sync.key_file = \"{path}\": {source}: give this process the right to read it, or name another file"
+    )]
+    KeyFile {
+        /// The file.
+        path: String,
+        /// The system's word.
+        source: io::Error,
+    },
+    /// The key of the pair is none.
+    #[error("ha.sync.key_file = \"{path}\": {source}")]
+    Key {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        source: crate::protocol::pair::KeyError,
+    },
     /// The services are refused.
     #[error("{0}")]
     Services(#[from] super::RegistryError),
@@ -142,13 +165,16 @@ pub fn assemble<P: Port>(config: Config, parts: Vec<PortParts<P>>) -> Result<Ass
     let backends: Vec<_> =
         (0..workers).map(|_| Arc::new(BackendCounters::new(config.limits.backends as usize))).collect();
     let examined: Vec<_> = (0..workers).map(|_| Arc::new(Examined::new(config.ports.len()))).collect();
-    let (near, far) = rings(workers, RingSizes::default());
+    let sync_slots = if session_sync::is_wanted(&config) { session_sync::RING_SLOTS } else { 0 };
+    let (near, far) = rings(workers, RingSizes { sync: sync_slots, ..RingSizes::default() });
     let events = Arc::new(ArrayQueue::new(256));
     let facts: Vec<PortFacts> = parts.iter().map(|part| part.facts.clone()).collect();
     let addresses = NodeAddresses::new(
         facts.iter().zip(&config.ports).map(|(facts, port)| (facts.mac, port.addresses.clone())),
     );
 
+    let peer = session_sync::peer(&config, &facts)?;
+    let sync = session_sync::settings(&facts, far.journals, far.records);
     let (queues, outlet_ports) = split(parts);
     let build = |(number, (queues, rings)): (usize, (Vec<P>, Rings<P::Packet>))| {
         let settings = settings(
@@ -184,6 +210,8 @@ pub fn assemble<P: Port>(config: Config, parts: Vec<PortParts<P>>) -> Result<Ass
         stall: config.cores.stall,
         max_neighbors: config.limits.neighbors as usize,
         events: Arc::clone(&events),
+        peer,
+        sync,
     });
     let shared = Shared {
         port_status: Mutex::new(vec![PortStatus::default(); facts.len()]),
@@ -197,6 +225,8 @@ pub fn assemble<P: Port>(config: Config, parts: Vec<PortParts<P>>) -> Result<Ass
         turn_times: control.turn_times(),
         sessions: SessionLists::new(far.commands, far.dumped),
         events,
+        pair: control.pair_view(),
+        sync: control.sync_view(),
         routes,
         config,
     };

@@ -39,6 +39,12 @@ pub fn log_events(events: &crossbeam::queue::ArrayQueue<Event>) {
                 );
                 if change.from == State::Up { warn!("{text}") } else { info!("{text}") }
             }
+            Event::Difference(Some(difference)) => {
+                error!("sessions are not shared with the peer: {difference}")
+            }
+            Event::Difference(None) => info!("the peer's configuration fits: sessions are shared again"),
+            Event::InSync(true) => info!("every session of the peer is here"),
+            Event::InSync(false) => info!("sessions of the peer are being copied"),
             Event::State(instance, state) => info!("instance {instance} is {}", state.name()),
         }
     }

@@ -9,6 +9,7 @@ mod events;
 mod kernel_interface;
 mod paths;
 mod registry;
+mod session_sync;
 mod sessions;
 
 #[cfg(feature = "dpdk")]

@@ -11,9 +11,12 @@ use crate::{
         Device, DeviceClock, DeviceError, Eal, EalError, EalOptions, FlowRule, Mbuf, Nic, OpenOptions, Pool,
         PoolError, PoolOptions, Queue, log, whole_datagrams,
     },
-    protocol::bfd::{MULTI_HOP_PORT, SINGLE_HOP_PORT},
+    protocol::{
+        bfd::{MULTI_HOP_PORT, SINGLE_HOP_PORT},
+        pair::SYNC_PORT,
+    },
     types::{Duration, Instant, PortId},
-    worker::{self, ECHO_PORT, Idle, SYNC_PORT, Stop},
+    worker::{self, ECHO_PORT, Idle, Stop},
 };
 use parking_lot::Mutex;
 use std::{

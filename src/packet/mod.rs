@@ -19,6 +19,7 @@ pub mod ndp;
 pub mod sctp;
 mod steering;
 mod toeplitz;
+mod udp;
 
 pub use arp::{Arp, ArpOperation};
 pub use checksum::{Difference, fold, sum, verify_ipv4_header};
@@ -31,6 +32,7 @@ pub use ip_header::{DEFAULT_TTL, pseudo_header_sum, write_ipv4_header, write_ipv
 pub use ndp::Ndp;
 pub use steering::{Hashed, ReplySteering, Rss, Steering, agreed_hash};
 pub use toeplitz::{MICROSOFT_KEY, Toeplitz};
+pub use udp::Udp;
 
 /// EtherType of IPv4.
 pub const ETHER_IPV4: u16 = 0x0800;

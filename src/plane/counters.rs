@@ -62,6 +62,12 @@ counters! {
     IcmpTranslated = "icmp_translated",
     /// Sessions opened.
     SessionsOpened = "sessions_opened",
+    /// Sessions taken from the peer.
+    SessionsSynced = "sessions_synced",
+    /// Sessions of the peer's that could not be taken: the table is full, or a session of this node has their port.
+    SyncRefused = "sync_refused",
+    /// Records for the peer that found the ring to the control core full; their ranges are copied again.
+    SyncOverruns = "sync_overruns",
     /// Sessions ended: closed, reset, idle or removed.
     SessionsEnded = "sessions_ended",
     /// IPv4 sessions now.
@@ -245,6 +251,14 @@ impl BackendCounters {
         if let Some(slot) = self.slots.get(backend.index()) {
             bump(&slot.active, 1);
             bump(&slot.opened, 1);
+        }
+    }
+
+    /// Counts a session taken from the peer. Owner only.
+    #[inline]
+    pub fn adopted(&self, backend: BackendId) {
+        if let Some(slot) = self.slots.get(backend.index()) {
+            bump(&slot.active, 1);
         }
     }
 

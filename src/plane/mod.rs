@@ -11,6 +11,7 @@ mod next_hops;
 mod ownership;
 mod published;
 mod routes;
+mod slot;
 
 pub use crate::types::HaState;
 pub use clock_fit::{ClockFit, Mapping, Reading};
@@ -22,3 +23,4 @@ pub use next_hops::{NextHop, NextHops};
 pub use ownership::Ownership;
 pub use published::{Publisher, Reader};
 pub use routes::{Route, Routes, Way};
+pub use slot::{Local, Message, Packed, Slot, Stage, Subject};

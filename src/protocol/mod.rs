@@ -5,5 +5,7 @@ pub mod bfd;
 pub mod election;
 pub mod neighbor;
 pub mod owner;
+pub mod pair;
 pub mod responder;
+pub mod sync;
 pub mod witness;

@@ -1,7 +1,7 @@
 //! State tracking: TCP by its flags, SCTP by its first chunk, UDP by direction.
 
-use super::entry::{Direction, State};
-use crate::types::Protocol;
+use super::entry::Direction;
+use crate::types::{Protocol, SessionState as State};
 
 /// TCP FIN flag.
 pub(super) const FIN: u8 = 0x01;

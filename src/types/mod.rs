@@ -7,6 +7,7 @@ mod instant;
 mod mac;
 mod prefix;
 mod protocol;
+mod session_state;
 
 pub use drop_reason::DropReason;
 pub use ha_state::{Duty, HaState};
@@ -15,3 +16,4 @@ pub use instant::{Duration, Instant};
 pub use mac::{Mac, MacParseError};
 pub use prefix::{Prefix, PrefixParseError};
 pub use protocol::Protocol;
+pub use session_state::{Phase, SessionState};

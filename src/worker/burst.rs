@@ -48,6 +48,7 @@ impl<P: Port> Worker<P> {
         for packet in burst.iter() {
             packet.prefetch();
         }
+        self.exits.make_room(burst.len(), &mut context.tally);
         let Some(port) = context.port(from.port) else {
             return burst.drain(..).for_each(|packet| {
                 drop_packet(&mut context.tally, &packet, DropReason::NoRoute);
@@ -76,6 +77,7 @@ impl<P: Port> Worker<P> {
             };
             self.exits.carry_out(verdict, packet, from.port, context);
         }
+        context.flush_journal();
         self.exits.request_all(&mut context.wanted);
     }
 }

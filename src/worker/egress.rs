@@ -17,21 +17,30 @@ impl<P: Packet> Egress<P> {
         Self { queues: (0..ports).map(|_| Burst::new()).collect() }
     }
 
+    /// Makes room for `count` packets on every port, so that nothing is sent before all of a burst is decided: what the
+    /// peer must know of them goes first.
     #[inline]
-    pub(super) fn push<Q: Port<Packet = P>>(
+    pub(super) fn make_room<Q: Port<Packet = P>>(
         &mut self,
-        out: PortId,
-        packet: P,
+        count: usize,
         ports: &mut [Q],
         tally: &mut Tally,
     ) {
+        for (queue, port) in self.queues.iter_mut().zip(ports) {
+            if queue.remaining_capacity() < count {
+                send(queue, port, tally);
+            }
+        }
+    }
+
+    /// Room was made.
+    #[inline]
+    pub(super) fn push(&mut self, out: PortId, packet: P, tally: &mut Tally) {
         let Some(queue) = self.queues.get_mut(out.index()) else {
-            drop_packet(tally, &packet, DropReason::NoRoute);
-            return;
+            return drop_packet(tally, &packet, DropReason::NoRoute);
         };
-        queue.push(packet);
-        if queue.is_full() {
-            send(queue, &mut ports[out.index()], tally);
+        if let Err(full) = queue.try_push(packet) {
+            drop_packet(tally, &full.element(), DropReason::TransmitFull);
         }
     }
 

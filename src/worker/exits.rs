@@ -51,7 +51,7 @@ impl<P: Port> Exits<P> {
     ) {
         match verdict {
             Verdict::Transmit(out) => {
-                self.egress.push(out, packet, &mut self.ports, &mut context.tally);
+                self.egress.push(out, packet, &mut context.tally);
             }
             _ => self.carry_out_other(verdict, packet, port, context),
         }
@@ -61,7 +61,7 @@ impl<P: Port> Exits<P> {
     fn carry_out_other(&mut self, verdict: Verdict, packet: P::Packet, port: PortId, context: &mut Context) {
         let tally = &mut context.tally;
         match verdict {
-            Verdict::Transmit(out) => self.egress.push(out, packet, &mut self.ports, tally),
+            Verdict::Transmit(out) => self.egress.push(out, packet, tally),
             Verdict::Split(out) => self.send_in_pieces(out, packet, context),
             Verdict::Hold(key) => {
                 self.rings.request(key);
@@ -99,6 +99,12 @@ impl<P: Port> Exits<P> {
     /// To the control core; it must know of a packet that did not reach it.
     fn report(&mut self, item: Urgent<P::Packet>) -> Result<Counter, (P::Packet, DropReason)> {
         self.rings.report(item).inspect_err(|_| self.examined.count_lost())
+    }
+
+    /// Before a burst of `count` packets is decided.
+    #[inline]
+    pub(super) fn make_room(&mut self, count: usize, tally: &mut Tally) {
+        self.egress.make_room(count, &mut self.ports, tally);
     }
 
     /// Sends what has been gathered.

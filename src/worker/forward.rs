@@ -24,7 +24,7 @@ pub(super) fn forward<F: WorkerFamily, P: Packet>(
     direction: Direction,
     flow: &Flow<F>,
     transport: usize,
-    context: &Context,
+    context: &mut Context,
     views: &Views<'_>,
     packet: &mut P,
     from: Source,
@@ -49,6 +49,7 @@ pub(super) fn forward<F: WorkerFamily, P: Packet>(
     if inside.vlan != outside.vlan && !retag(packet, inside, outside) {
         return Verdict::Drop(DropReason::TooBig);
     }
+    let before = session.state;
     session.state = track(session.state, flow.protocol, direction, flow.signal);
     session.last_seen_ms = context.now_ms;
     session.packets += 1;
@@ -60,7 +61,13 @@ pub(super) fn forward<F: WorkerFamily, P: Packet>(
         rewrite_transport(ip, transport, flow, session, direction);
     }
     write_macs(frame, outside, hop.mac);
-    if too_big { Verdict::Split(outside.id) } else { Verdict::Transmit(outside.id) }
+    let verdict = if too_big { Verdict::Split(outside.id) } else { Verdict::Transmit(outside.id) };
+    if session.state != before
+        && let Some(journal) = &mut context.journal
+    {
+        journal.moved(session, before);
+    }
+    verdict
 }
 
 /// Whether a packet larger than the MTU may be cut: only IPv4 knows that.

@@ -11,7 +11,9 @@
 //! No lock, no allocation, no system call, no clock: time is an argument. `burst` decides, `exits` carries
 //! the verdicts out.
 
+mod adopt;
 mod burst;
+mod copy;
 mod core;
 mod dump;
 mod egress;
@@ -23,6 +25,7 @@ mod fragment;
 mod hold;
 mod icmp;
 mod inform;
+mod journal;
 mod open;
 mod rings;
 mod run;
@@ -31,8 +34,8 @@ mod verdict;
 
 pub use self::core::{PortSettings, Settings};
 pub use dump::{Command, Dump, Dumped};
-pub use open::{ECHO_PORT, SYNC_PORT};
-pub use rings::{FarEnds, OnPort, RingSizes, Rings, Urgent, rings};
+pub use open::ECHO_PORT;
+pub use rings::{FarEnds, OnPort, RingSizes, Rings, SyncRings, Urgent, rings};
 pub use run::{Idle, Rest, Stop, run};
 
 use self::{
@@ -68,13 +71,14 @@ impl<P: Port> Worker<P> {
         settings: Settings,
         services: Reader<ServiceTable>,
         routes: Reader<Routes>,
-        rings: Rings<P::Packet>,
+        mut rings: Rings<P::Packet>,
         counters: Arc<Counters>,
     ) -> Self {
+        let held_packets = settings.held_packets;
         let queues = settings.ports.iter().map(|port| Queue::new(port.facts.rx_descriptors.into())).collect();
         let examined = Arc::clone(&settings.examined);
-        let exits = Exits::new(ports, rings, Arc::clone(&examined), settings.held_packets);
-        let core = Core::new(settings);
+        let core = Core::new(settings, rings.sync.take());
+        let exits = Exits::new(ports, rings, Arc::clone(&examined), held_packets);
         Self { core, exits, services, routes, counters, queues, examined, published_ms: 0 }
     }
 
@@ -86,7 +90,7 @@ impl<P: Port> Worker<P> {
     /// One turn at `now`: takes what has arrived, decides, sends. Returns whether there was anything to do.
     pub fn turn(&mut self, now: Instant) -> bool {
         self.core.begin(now);
-        let mut found = false;
+        let mut found = self.core.adopt(self.services.load());
         for port in 0..self.exits.ports.len() {
             let mut burst = Burst::new();
             let received = self.exits.ports[port].receive(&mut burst);
@@ -155,6 +159,7 @@ impl<P: Port> Worker<P> {
     fn keep_house(&mut self, found: bool) {
         let core = &mut self.core;
         core.age(self.services.load());
+        core.keep_journal();
         core.end(found);
         self.exits.rings.dump.step(&core.sessions, core.context.now_ms);
         self.counters.beat(core.context.tally.get(Counter::Turns));

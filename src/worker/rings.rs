@@ -5,7 +5,7 @@ use super::{
     verdict::{HopKey, Verdict},
 };
 use crate::{
-    plane::Counter,
+    plane::{Counter, Slot},
     types::{DropReason, Instant, PortId, WorkerId},
 };
 use rtrb::{Consumer, Producer, PushError, RingBuffer};
@@ -43,6 +43,17 @@ pub struct Rings<P> {
     pub requests: Producer<(PortId, IpAddr)>,
     /// Management's questions.
     pub dump: Dump,
+    /// To and from the peer; `None` without session sync.
+    pub sync: Option<SyncRings>,
+}
+
+/// The ends that session sync needs.
+#[derive(Debug)]
+pub struct SyncRings {
+    /// To the control core: what happens to sessions here.
+    pub journal: Producer<Slot>,
+    /// From the control core: what the peer tells of its sessions.
+    pub records: Consumer<Slot>,
 }
 
 impl<P> std::fmt::Debug for Rings<P> {
@@ -90,11 +101,13 @@ pub struct RingSizes {
     pub control: usize,
     /// To and from the kernel interfaces, each.
     pub kernel: usize,
+    /// Slots of a worker's journal and of what the peer tells it, each; 0 without session sync.
+    pub sync: usize,
 }
 
 impl Default for RingSizes {
     fn default() -> Self {
-        Self { hand_over: 4096, control: 1024, kernel: 1024 }
+        Self { hand_over: 4096, control: 1024, kernel: 1024, sync: 0 }
     }
 }
 
@@ -118,6 +131,10 @@ pub struct FarEnds<P> {
     pub commands: Vec<Producer<Command>>,
     /// Their answers.
     pub dumped: Vec<Consumer<Dumped>>,
+    /// What happens to their sessions, for the peer. Empty without session sync, like `records`.
+    pub journals: Vec<Consumer<Slot>>,
+    /// What the peer tells of its sessions, for them.
+    pub records: Vec<Producer<Slot>>,
 }
 
 impl<P> std::fmt::Debug for FarEnds<P> {
@@ -142,6 +159,8 @@ pub fn rings<P>(workers: usize, sizes: RingSizes) -> (Vec<Rings<P>>, FarEnds<P>)
         from_kernel,
         commands: Vec::new(),
         dumped: Vec::new(),
+        journals: Vec::new(),
+        records: Vec::new(),
     };
     let mut near: Vec<Rings<P>> =
         (0..workers).map(|_| far.one_worker(&sizes, std::mem::take(&mut injected))).collect();
@@ -167,6 +186,11 @@ impl<P> FarEnds<P> {
             far.push(consumer);
             producer
         }
+        let sync = (sizes.sync > 0).then(|| {
+            let (records, records_in) = RingBuffer::new(sizes.sync);
+            self.records.push(records);
+            SyncRings { journal: ring(sizes.sync, &mut self.journals), records: records_in }
+        });
         let (commands, commands_in) = RingBuffer::new(4);
         self.commands.push(commands);
         Rings {
@@ -178,6 +202,7 @@ impl<P> FarEnds<P> {
             injected,
             requests: ring(sizes.control, &mut self.requests),
             dump: Dump::new(commands_in, ring(512, &mut self.dumped)),
+            sync,
         }
     }
 }

@@ -30,12 +30,13 @@ impl<P: Port> Exits<P> {
             Ok(pieces) => pieces,
             Err(reason) => return drop_packet(&mut context.tally, &packet, reason),
         };
+        context.flush_journal();
         let tally = &mut context.tally;
         // The first piece counts as received when it is sent; so does what it lost.
         tally.add(Counter::RxBytes, (length - packet.length()) as u64);
-        self.egress.push(out, packet, &mut self.ports, tally);
+        self.egress.push(out, packet, tally);
         // The first piece shows the ports: nobody should have to wait for it.
-        self.egress.flush(&mut self.ports, tally);
+        self.flush(tally);
         let Some(queue) = self.ports.get_mut(out.index()) else { return };
         while !pieces.is_empty() {
             let mut burst: Burst<_> = pieces.drain(..pieces.len().min(crate::port::BURST)).collect();

@@ -66,7 +66,7 @@ async fn conntrack(State(shared): State<Arc<Shared>>, Query(filter): Query<Sessi
         let entries: Vec<Conntrack> = records
             .iter()
             .flat_map(|record| {
-                let name = names.get(&record.service).map_or("", String::as_str);
+                let name = record.service.and_then(|id| names.get(&id)).map_or("", String::as_str);
                 Conntrack::both_directions(record, name)
             })
             .collect();
