@@ -111,6 +111,12 @@ impl Tally {
     /// Adds `n` to a counter.
     #[inline]
     pub const fn add(&mut self, counter: Counter, n: u64) {
+    /// Takes back `n` that were added to a counter too early.
+    #[inline]
+    pub const fn subtract(&mut self, counter: Counter, n: u64) {
+        self.0[counter as usize] -= n;
+    }
+
         self.0[counter as usize] += n;
     }
 

@@ -40,8 +40,8 @@ use self::{
     verdict::{Arrival, Source, Verdict},
 };
 use crate::{
-    plane::{Counter, Counters, Reader, Routes},
-    port::{Burst, Packet, Port},
+    plane::{Counter, Counters, Reader, Routes, Tally},
+    port::{BURST, Burst, Packet, Port},
     service::ServiceTable,
     types::{DropReason, Instant, PortId},
 };
@@ -113,6 +113,10 @@ impl<P: Port> Worker<P> {
             self.carry_out(verdict, packet, from.port);
         }
         for key in self.core.context.wanted.drain(..) {
+        // Before the verdicts: a frame that changes its VLAN leaves with another length.
+        let bytes: usize = burst.iter().map(Packet::length).sum();
+        self.core.context.tally.add(Counter::Rx, burst.len() as u64);
+        self.core.context.tally.add(Counter::RxBytes, bytes as u64);
             self.rings.request(key);
         }
     }
@@ -121,35 +125,34 @@ impl<P: Port> Worker<P> {
     fn carry_out(&mut self, verdict: Verdict, packet: P::Packet, port: PortId) {
         let tally = &mut self.core.context.tally;
         match verdict {
-            Verdict::Transmit(out) => {
-                tally.add(Counter::Rx, 1);
-                tally.add(Counter::RxBytes, packet.length() as u64);
-                self.egress.push(out, packet, &mut self.ports, tally);
-            }
+            Verdict::Transmit(out) => self.egress.push(out, packet, &mut self.ports, tally),
             Verdict::Hold(key) => {
                 self.rings.request(key);
-                if let Err(packet) = self.hold.add(key, (port, packet), self.core.context.now_ms) {
-                    drop_packet(tally, &packet, DropReason::NeighborUnresolved);
+                let length = packet.length();
+                match self.hold.add(key, (port, packet), self.core.context.now_ms) {
+                    Ok(()) => take_back(tally, length),
+                    Err(_) => tally.drop(DropReason::NeighborUnresolved),
                 }
             }
-            Verdict::HandOver(worker) => match self.rings.hand_over(worker, (port, packet)) {
-                Ok(()) => tally.add(Counter::HandedOut, 1),
-                Err(packet) => drop_packet(tally, &packet, DropReason::HandoverFull),
-            },
-            Verdict::Drop(reason) => drop_packet(tally, &packet, reason),
+            Verdict::HandOver(worker) => {
+                let length = packet.length();
+                match self.rings.hand_over(worker, (port, packet)) {
+                    Ok(()) => {
+                        take_back(tally, length);
+                        tally.add(Counter::HandedOut, 1);
+                    }
+                    Err(_) => tally.drop(DropReason::HandoverFull),
+                }
+            }
+            Verdict::Drop(reason) => tally.drop(reason),
             Verdict::Refuse(reason, message) => {
-                drop_packet(tally, &packet, reason);
+                tally.drop(reason);
                 self.inform(message, &packet, port);
             }
             Verdict::Control | Verdict::Urgent | Verdict::Kernel => {
-                let bytes = packet.length() as u64;
                 match self.rings.punt(verdict, (port, packet)) {
-                    Ok(counter) => {
-                        tally.add(Counter::Rx, 1);
-                        tally.add(Counter::RxBytes, bytes);
-                        tally.add(counter, 1);
-                    }
-                    Err((packet, reason)) => drop_packet(tally, &packet, reason),
+                    Ok(counter) => tally.add(counter, 1),
+                    Err((_, reason)) => tally.drop(reason),
                 }
             }
         }
@@ -160,7 +163,7 @@ impl<P: Port> Worker<P> {
         for ring in 0..self.rings.handed_in.len() {
             let mut burst = Burst::new();
             let mut port = PortId(0);
-            while !burst.is_full() {
+            for _ in 0..BURST {
                 let Ok((from, packet)) = self.rings.handed_in[ring].pop() else { break };
                 found = true;
                 self.core.context.tally.add(Counter::HandedIn, 1);
@@ -188,7 +191,10 @@ impl<P: Port> Worker<P> {
                 burst.push(waiting.packet);
                 self.process(&mut burst, Source { port: waiting.port, arrival: Arrival::Again });
             } else if waiting.is_due(self.core.context.now_ms) {
-                drop_packet(&mut self.core.context.tally, &waiting.packet, DropReason::NeighborUnresolved);
+                let tally = &mut self.core.context.tally;
+                tally.add(Counter::Rx, 1);
+                tally.add(Counter::RxBytes, waiting.packet.length() as u64);
+                tally.drop(DropReason::NeighborUnresolved);
             } else {
                 self.hold.put_back(waiting);
             }
@@ -200,7 +206,7 @@ impl<P: Port> Worker<P> {
     fn inject(&mut self) -> bool {
         let mut found = false;
         for ring in &mut self.rings.injected {
-            for _ in 0..crate::port::BURST {
+            for _ in 0..BURST {
                 let Ok((port, packet)) = ring.pop() else { break };
                 found = true;
                 let Some(queue) = self.ports.get_mut(port.index()) else { continue };
@@ -229,8 +235,8 @@ impl<P: Port> Worker<P> {
     }
 }
 
-fn drop_packet(tally: &mut crate::plane::Tally, packet: &impl Packet, reason: DropReason) {
-    tally.add(Counter::Rx, 1);
-    tally.add(Counter::RxBytes, packet.length() as u64);
-    tally.drop(reason);
+/// A packet whose fate is not decided yet, or by another worker, is not counted yet, or there.
+fn take_back(tally: &mut Tally, length: usize) {
+    tally.subtract(Counter::Rx, 1);
+    tally.subtract(Counter::RxBytes, length as u64);
 }
