@@ -131,6 +131,7 @@ impl<F: Mapped> Rig<F> {
             key: HashKey::random(),
             next_hops,
             ownership,
+            links: Arc::default(),
             backends: vec![Arc::new(BackendCounters::new(backend_slots))],
             backend_slots,
             local_addresses: LocalAddresses::new(

@@ -5,7 +5,7 @@ use crate::{
     config::Config,
     control::{self, Allocator, Control, Event, NeighborView, NodeAddresses, Outlet, OutletPort},
     packet::{HashKey, V4, V6},
-    plane::{BackendCounters, Counters, Mapped, NextHops, Ownership, Publisher, Route, Routes},
+    plane::{BackendCounters, Counters, Links, Mapped, NextHops, Ownership, Publisher, Route, Routes},
     port::{Port, PortFacts},
     session::{LocalAddresses, Timeouts},
     types::{Duration, PortId, WorkerId},
@@ -64,6 +64,8 @@ pub struct Shared {
     pub backends: Vec<Arc<BackendCounters>>,
     /// Who serves.
     pub ownership: Arc<Ownership>,
+    /// Which ports have a link; written by whoever looks at the devices.
+    pub links: Arc<Links>,
     /// Neighbours.
     pub neighbors: Arc<NeighborView>,
     /// Sessions.
@@ -125,9 +127,10 @@ pub fn assemble<P: Port>(config: Config, parts: Vec<PortParts<P>>) -> Result<Ass
     // The neighbour machine rests slots before it uses them again: it has three times as many.
     let next_hops = Arc::new(NextHops::new(3 * config.limits.neighbors as usize));
     let ownership = Arc::new(Ownership::new(config.instances().len() as u8));
+    let links = Arc::new(Links::default());
     let counters: Vec<_> = (0..workers).map(|_| Arc::new(Counters::default())).collect();
-    let backend_slots = config.limits.backends as usize;
-    let backends: Vec<_> = (0..workers).map(|_| Arc::new(BackendCounters::new(backend_slots))).collect();
+    let backend_counters = || Arc::new(BackendCounters::new(config.limits.backends as usize));
+    let backends: Vec<_> = (0..workers).map(|_| backend_counters()).collect();
     let (near, far) = rings(workers, RingSizes::default());
     let events = Arc::new(ArrayQueue::new(256));
     let facts: Vec<PortFacts> = parts.iter().map(|part| part.facts.clone()).collect();
@@ -137,15 +140,8 @@ pub fn assemble<P: Port>(config: Config, parts: Vec<PortParts<P>>) -> Result<Ass
 
     let (queues, outlet_ports) = split(parts);
     let build = |(number, (queues, rings)): (usize, (Vec<P>, Rings<P::Packet>))| {
-        let settings = settings(
-            &config,
-            WorkerId(number as u8),
-            &facts,
-            &next_hops,
-            &ownership,
-            &backends,
-            backend_slots,
-        )?;
+        let settings =
+            settings(&config, WorkerId(number as u8), &facts, &next_hops, &ownership, &links, &backends)?;
         let counters = Arc::clone(&counters[number]);
         Ok(Worker::new(queues, settings, registry.reader(), routes.reader(), rings, counters))
     };
@@ -175,6 +171,7 @@ pub fn assemble<P: Port>(config: Config, parts: Vec<PortParts<P>>) -> Result<Ass
         counters,
         backends,
         ownership,
+        links,
         neighbors: control.neighbor_view(),
         sessions: SessionLists::new(far.commands, far.dumped),
         events,
@@ -207,8 +204,8 @@ fn settings(
     facts: &[PortFacts],
     next_hops: &Arc<NextHops>,
     ownership: &Arc<Ownership>,
+    links: &Arc<Links>,
     backends: &[Arc<BackendCounters>],
-    backend_slots: usize,
 ) -> Result<Settings, AssemblyError> {
     let nat = &config.nat;
     let instance = |name: &str| config.instance_id(name).unwrap_or_default();
@@ -231,8 +228,9 @@ fn settings(
         key: HashKey::random(),
         next_hops: Arc::clone(next_hops),
         ownership: Arc::clone(ownership),
+        links: Arc::clone(links),
         backends: backends.to_vec(),
-        backend_slots,
+        backend_slots: config.limits.backends as usize,
         local_addresses,
         local_ports: nat.ports.ports(),
         timeouts: Timeouts {

@@ -3,6 +3,7 @@
 
 mod counters;
 mod index;
+mod links;
 mod memory;
 mod next_hops;
 mod ownership;
@@ -12,6 +13,7 @@ mod routes;
 pub use counters::{BackendCounters, Counter, Counters, Tally};
 pub use memory::Mapped;
 pub use next_hops::{NextHop, NextHops};
+pub use links::Links;
 pub use ownership::{HaState, Ownership};
 pub use published::{Publisher, Reader};
 pub use routes::{Route, Routes, Way};

@@ -3,7 +3,7 @@
 use super::{family::WorkerFamily, icmp::Budget, verdict::HopKey};
 use crate::{
     packet::{Family, HashKey, V4, V6},
-    plane::{BackendCounters, Counter, NextHops, Ownership, Routes, Tally},
+    plane::{BackendCounters, Counter, Links, NextHops, Ownership, Routes, Tally},
     port::{BURST, PortFacts},
     service::ServiceTable,
     session::{Direction, Fragments, LocalAddresses, LocalPorts, Session, Storage, Table, Timeouts},
@@ -29,6 +29,8 @@ pub struct Settings {
     pub next_hops: Arc<NextHops>,
     /// Who serves.
     pub ownership: Arc<Ownership>,
+    /// Which ports have a link.
+    pub links: Arc<Links>,
     /// Every worker's counts per backend; its own are at its number.
     pub backends: Vec<Arc<BackendCounters>>,
     /// How many backend slots there are.

@@ -1,19 +1,21 @@
 //! Packets on their way out, gathered per port so that a burst is one call.
 
 use crate::{
-    plane::{Counter, Tally},
+    plane::{Counter, Links, Tally},
     port::{Burst, Packet, Port},
     types::{DropReason, PortId},
 };
+use std::sync::Arc;
 
 #[derive(Debug)]
 pub(super) struct Egress<P> {
     queues: Vec<Burst<P>>,
+    links: Arc<Links>,
 }
 
 impl<P: Packet> Egress<P> {
-    pub(super) fn new(ports: usize) -> Self {
-        Self { queues: (0..ports).map(|_| Burst::new()).collect() }
+    pub(super) fn new(ports: usize, links: Arc<Links>) -> Self {
+        Self { queues: (0..ports).map(|_| Burst::new()).collect(), links }
     }
 
     #[inline]
@@ -30,27 +32,28 @@ impl<P: Packet> Egress<P> {
         };
         queue.push(packet);
         if queue.is_full() {
-            send(queue, &mut ports[out.index()], tally);
+            send(queue, &mut ports[out.index()], self.links.is_up(out), tally);
         }
     }
 
     pub(super) fn flush<Q: Port<Packet = P>>(&mut self, ports: &mut [Q], tally: &mut Tally) {
-        for (queue, port) in self.queues.iter_mut().zip(ports) {
+        for ((number, queue), port) in (0..).zip(&mut self.queues).zip(ports) {
             if !queue.is_empty() {
-                send(queue, port, tally);
+                send(queue, port, self.links.is_up(PortId(number)), tally);
             }
         }
     }
 }
 
-fn send<P: Packet, Q: Port<Packet = P>>(queue: &mut Burst<P>, port: &mut Q, tally: &mut Tally) {
+fn send<P: Packet, Q: Port<Packet = P>>(queue: &mut Burst<P>, port: &mut Q, up: bool, tally: &mut Tally) {
     let bytes: usize = queue.iter().map(Packet::length).sum();
-    let sent = port.transmit(queue);
+    let (sent, reason) =
+        if up { (port.transmit(queue), DropReason::TransmitFull) } else { (0, DropReason::LinkDown) };
     tally.add(Counter::Forwarded, sent as u64);
     let mut left = 0;
     for packet in queue.drain(..) {
         left += packet.length();
-        tally.drop(DropReason::TransmitFull);
+        tally.drop(reason);
     }
     tally.add(Counter::TxBytes, (bytes - left) as u64);
 }

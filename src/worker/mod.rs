@@ -71,7 +71,7 @@ impl<P: Port> Worker<P> {
         rings: Rings<P::Packet>,
         counters: Arc<Counters>,
     ) -> Self {
-        let egress = Egress::new(ports.len());
+        let egress = Egress::new(ports.len(), Arc::clone(&settings.links));
         let hold = Hold::new(settings.held_packets);
         let core = Core::new(settings);
         Self { ports, core, services, routes, rings, egress, hold, counters, published_ms: 0 }
