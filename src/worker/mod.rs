@@ -85,7 +85,9 @@ impl<P: Port> Worker<P> {
     /// One turn at `now`: takes what has arrived, decides, sends. Returns whether there was anything to do.
     pub fn turn(&mut self, now: Instant) -> bool {
         self.core.begin(now);
-        let mut found = false;
+        // What waited leaves before what comes behind it.
+        let mut found =
+            self.hold.is_due(&self.core.context.next_hops, self.core.context.now_ms) && self.release_held();
         for port in 0..self.ports.len() {
             let mut burst = Burst::new();
             let received = self.ports[port].receive(&mut burst);
@@ -96,9 +98,6 @@ impl<P: Port> Worker<P> {
             }
         }
         found |= self.take_handed_in();
-        if self.core.context.now_ms != self.published_ms {
-            found |= self.release_held();
-        }
         self.egress.flush(&mut self.ports, &mut self.core.context.tally);
         found |= self.inject();
         self.keep_house(found);
