@@ -48,8 +48,10 @@ pub(super) fn answer<P: Packet>(
 ) -> Verdict {
     let start = context.port(from.port).map_or(14, |port| port.l2_length);
     let ip = packet.data().get(start..).unwrap_or_default();
-    if Message::parse(ip, datagram) != Ok(Message::EchoRequest) {
-        return stranger(context, from);
+    match Message::parse(ip, datagram) {
+        Ok(Message::EchoRequest) => {}
+        Ok(_) | Err(DropReason::UnsupportedProtocol) => return stranger(context, from),
+        Err(reason) => return Verdict::Drop(reason),
     }
     if !context.icmp_budget.take(context.now_ms) {
         return Verdict::Drop(DropReason::IcmpLimited);
