@@ -103,6 +103,9 @@ fn translate<F: WorkerFamily, P: Packet>(
     let inner = session.arriving(direction.reversed());
     let outer = session.leaving(direction).addresses;
     let outside = context.port(hop.port).ok_or(Verdict::Drop(DropReason::NoRoute))?;
+    if datagram.end > usize::from(outside.facts.mtu) {
+        return Err(Verdict::Drop(DropReason::TooBig));
+    }
     if let Some(ip) = packet.data_mut().get_mut(start..) {
         translate_error::<F>(ip, datagram, outer, &inner).map_err(Verdict::Drop)?;
         lower_hop_limit::<F>(ip);
