@@ -116,14 +116,16 @@ impl Core {
         lanes: &mut (Lane<V4>, Lane<V6>),
     ) -> Result<(), Exception> {
         let port = self.context.port(in_port).ok_or(Exception::Bad(DropReason::NoRoute))?;
-        let checked = match (packet.ip_checksum(), packet.l4_checksum()) {
+        let (checked, filled_in) = match (packet.ip_checksum(), packet.l4_checksum()) {
             (Checksum::Bad, _) => return Err(Exception::Bad(DropReason::BadIpChecksum)),
             (_, Checksum::Bad) => return Err(Exception::Bad(DropReason::BadL4Checksum)),
-            (ip, _) => ip == Checksum::Good,
+            (Checksum::Partial, _) | (_, Checksum::Partial) => (true, false),
+            (ip, _) => (ip == Checksum::Good, true),
         };
         let frame = packet.data();
         let ip = frame.get(port.l2_length..).unwrap_or_default();
         match classify(frame, port) {
+            Frame::V4 | Frame::V6 if !filled_in => return Err(Exception::Uncommon),
             Frame::V4 => enter(&mut lanes.0, &self.sessions, index, V4::parse(ip, checked)?),
             Frame::V6 => enter(&mut lanes.1, &self.sessions, index, V6::parse(ip, checked)?),
             Frame::Arp | Frame::Other => return Err(Exception::Uncommon),

@@ -1,5 +1,5 @@
 //! Packets the fast path leaves aside: options and extension headers, fragments, ICMP, hop limits that end, other
-//! protocols, group addresses.
+//! protocols, group addresses, checksums that nobody has filled in yet.
 
 use super::{
     core::{Context, CorePort, Sessions, Views},
@@ -12,7 +12,7 @@ use super::{
 use crate::{
     packet::{
         Datagram, ETHER_ARP, ETHER_IPV4, ETHER_IPV6, Ethernet, Exception, Flow, IP_ICMP, IP_ICMPV6, V4, V6,
-        icmp::ErrorMessage, is_martian_source, transport,
+        fill_in_checksums, icmp::ErrorMessage, is_martian_source, transport,
     },
     port::{Checksum, Packet},
     service::Role,
@@ -46,13 +46,19 @@ pub(super) fn decide<P: Packet>(
         _ => return Verdict::Drop(DropReason::UnknownEtherType),
     }
     let ip = frame.get(port.l2_length..).unwrap_or_default();
-    let datagram = match Datagram::parse(ip, packet.ip_checksum() == Checksum::Good) {
+    let (ip_checksum, l4_checksum) = (packet.ip_checksum(), packet.l4_checksum());
+    let datagram = match Datagram::parse(ip, matches!(ip_checksum, Checksum::Good | Checksum::Partial)) {
         Ok(datagram) if datagram.source.is_ipv4() == (ethernet.ether_type == ETHER_IPV4) => datagram,
         Ok(_) => return Verdict::Drop(DropReason::MalformedHeader),
         Err(reason) => return Verdict::Drop(reason),
     };
     if is_neighbor_discovery(ip, &datagram) {
         return Verdict::Control;
+    }
+    if [ip_checksum, l4_checksum].contains(&Checksum::Partial)
+        && let Some(ip) = packet.data_mut().get_mut(port.l2_length..)
+    {
+        fill_in_checksums(ip, &datagram);
     }
     if ethernet.destination.is_multicast() {
         return stranger(context, from);
