@@ -69,6 +69,9 @@ fn first<F: WorkerFamily, P: Packet>(
         remember(context, key, Heading::HandOver(owner))?;
         return Err(Verdict::HandOver(owner));
     }
+    if !context.fragments.has_room(&key, context.now_ms) {
+        return Err(Verdict::Drop(DropReason::FragmentTableFull));
+    }
     let signal = match protocol {
         Protocol::Tcp => read(ip, datagram.l4_offset + 13).map_or(0, |[flags]| flags),
         _ => 0,
