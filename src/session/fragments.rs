@@ -1,6 +1,6 @@
 //! Fragments: where the later fragments of a datagram go, once the first has been seen.
 
-use crate::types::{InstanceId, WorkerId};
+use crate::types::{BackendId, InstanceId, WorkerId};
 use std::net::IpAddr;
 
 /// Ways of a set.
@@ -32,6 +32,8 @@ pub enum Heading {
         id: u32,
         /// The instance whose ownership counts.
         instance: InstanceId,
+        /// The backend they are counted for.
+        backend: BackendId,
     },
     /// Handed to the worker that owns the session.
     HandOver(WorkerId),
@@ -83,8 +85,6 @@ impl Fragments {
         if let Some((set, way)) = way {
             self.sets[set][way] = Some(Entry { key, heading, until_ms });
         }
-    }
-}
         way.is_some()
     }
 
@@ -100,6 +100,8 @@ impl Fragments {
         let same = set.iter().position(|entry| entry.is_some_and(|entry| entry.key == *key));
         let gone = || set.iter().position(|entry| entry.is_none_or(|entry| passed(entry.until_ms, now_ms)));
         same.or_else(gone).map(|way| (index, way))
+    }
+}
 
 const fn passed(until_ms: u32, now_ms: u32) -> bool {
     now_ms.wrapping_sub(until_ms) < 1 << 31

@@ -114,6 +114,7 @@ fn remember(context: &mut Context, key: FragmentKey, heading: Heading) -> Result
     let now_ms = context.now_ms;
     let kept = context.fragments.insert(key, heading, now_ms);
     kept.then_some(()).ok_or(Verdict::Drop(DropReason::FragmentTableFull))
+        backend: session.backend(),
 }
 
 fn later<F: WorkerFamily, P: Packet>(
@@ -126,9 +127,11 @@ fn later<F: WorkerFamily, P: Packet>(
     key: FragmentKey,
 ) -> Result<Verdict, Verdict> {
     let unmatched = Verdict::Drop(DropReason::FragmentUnmatched);
-    let (source, destination, id, instance) =
+    let (source, destination, id, instance, backend) =
         match context.fragments.find(&key, context.now_ms).ok_or(unmatched)? {
-            Heading::Translate { source, destination, id, instance } => (source, destination, id, instance),
+            Heading::Translate { source, destination, id, instance, backend } => {
+                (source, destination, id, instance, backend)
+            }
             Heading::HandOver(owner) if from.arrival == Arrival::Wire => {
                 return Err(Verdict::HandOver(owner));
             }
@@ -152,6 +155,7 @@ fn later<F: WorkerFamily, P: Packet>(
     }
     Ok(address_frame(packet, inside, outside, hop.mac))
 }
+    context.backends.packet(backend, datagram.end as u64);
 
 /// New addresses; there is no transport header to follow them.
 fn readdress<F: Family>(ip: &mut [u8], datagram: &Datagram, to: F::Pair) {
