@@ -81,7 +81,7 @@ fn first<F: WorkerFamily, P: Packet>(
     let verdict = forward_flow(&flow, datagram.l4_offset, sessions, context, views, packet, from);
     // Held or sent, the later fragments go the same way.
     if matches!(verdict, Verdict::Transmit(_) | Verdict::Hold(_)) {
-        let heading = heading(sessions, context, &flow).ok_or(DROP_UNSUPPORTED)?;
+        let heading = heading(sessions, context, &flow, &key).ok_or(DROP_UNSUPPORTED)?;
         remember(context, key, heading)?;
         if let (Verdict::Transmit(out), Heading::Translate { id, .. }) = (verdict, heading) {
             let start = context.port(out).map_or(start, |port| port.l2_length);
@@ -97,16 +97,24 @@ fn heading<F: WorkerFamily>(
     sessions: &mut Sessions,
     context: &mut Context,
     flow: &Flow<F>,
+    key: &FragmentKey,
 ) -> Option<Heading> {
     let table = F::table(sessions);
     let reference = table.find(table.hash(&flow.tuple, flow.protocol), &flow.tuple, flow.protocol)?;
     let session = table.get(reference)?;
     let leaving = session.leaving(reference.direction());
+    let to = (leaving.source(), leaving.destination());
+    // A first fragment that comes twice, or was held, belongs to the later ones that went before.
+    let known = match context.fragments.find(key, context.now_ms) {
+        Some(Heading::Translate { source, destination, id, .. }) if (source, destination) == to => Some(id),
+        _ => None,
+    };
     Some(Heading::Translate {
-        source: leaving.source(),
-        destination: leaving.destination(),
-        id: context.next_datagram_id(),
+        source: to.0,
+        destination: to.1,
+        id: known.unwrap_or_else(|| context.next_datagram_id()),
         instance: session.instance(),
+        backend: session.backend(),
     })
 }
 
@@ -114,7 +122,6 @@ fn remember(context: &mut Context, key: FragmentKey, heading: Heading) -> Result
     let now_ms = context.now_ms;
     let kept = context.fragments.insert(key, heading, now_ms);
     kept.then_some(()).ok_or(Verdict::Drop(DropReason::FragmentTableFull))
-        backend: session.backend(),
 }
 
 fn later<F: WorkerFamily, P: Packet>(
@@ -148,6 +155,7 @@ fn later<F: WorkerFamily, P: Packet>(
         return Err(Verdict::Drop(DropReason::TooBig));
     }
     let to = F::pair(source, destination).ok_or(unmatched)?;
+    context.backends.packet(backend, datagram.end as u64);
     if let Some(ip) = packet.data_mut().get_mut(inside.l2_length..) {
         lower_hop_limit::<F>(ip);
         renumber::<F>(ip, fragment, id);
@@ -155,7 +163,6 @@ fn later<F: WorkerFamily, P: Packet>(
     }
     Ok(address_frame(packet, inside, outside, hop.mac))
 }
-    context.backends.packet(backend, datagram.end as u64);
 
 /// New addresses; there is no transport header to follow them.
 fn readdress<F: Family>(ip: &mut [u8], datagram: &Datagram, to: F::Pair) {
