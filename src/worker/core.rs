@@ -98,7 +98,8 @@ pub(super) struct Context {
     lease_holds: bool,
     /// Answers to what anybody may send.
     pub(super) icmp_budget: Budget,
-    datagram_id: u32,
+    /// Datagrams in fragments so far.
+    datagrams: u32,
     /// Next hops that replies will need.
     pub(super) wanted: ArrayVec<HopKey, BURST>,
 }
@@ -128,12 +129,14 @@ impl Context {
         u32::try_from(all).unwrap_or(u32::MAX)
     }
 
-    /// An identification for a datagram in fragments. Workers count in steps of their number, so that no two give
-    /// the same.
+    /// An identification for a datagram in fragments. Of the values that IPv4 has, each worker has those that leave
+    /// its number when divided by the number of workers, and gives all of them before it gives one again.
     pub(super) fn next_datagram_id(&mut self) -> u32 {
         let workers = self.all_backends.len().max(1) as u32;
-        self.datagram_id = self.datagram_id.wrapping_add(workers);
-        self.datagram_id / workers * workers + u32::from(self.worker.0)
+        let values = (1 << 16) / workers;
+        self.datagrams = self.datagrams.wrapping_add(1);
+        let (round, value) = (self.datagrams / values, self.datagrams % values);
+        round << 16 | (value * workers + u32::from(self.worker.0))
     }
 
     /// Counts the end of a session.
@@ -192,7 +195,7 @@ impl Core {
             now_ms: 0,
             lease_holds: true,
             icmp_budget: Budget::new(),
-            datagram_id: seed as u32,
+            datagrams: seed as u32,
             wanted: ArrayVec::new(),
         };
         let sessions =
