@@ -65,6 +65,13 @@ impl State {
         matches!(self, Self::Closed | Self::Reset)
     }
 
+    /// Both sides are done, though the last acknowledgement may not have passed here: a client that opens again
+    /// gets a new session.
+    #[inline]
+    pub const fn may_begin_anew(self) -> bool {
+        matches!(self, Self::Closing | Self::Closed | Self::Reset)
+    }
+
     /// For tables and JSON.
     pub const fn name(self) -> &'static str {
         match self {
