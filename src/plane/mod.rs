@@ -10,6 +10,7 @@ mod ownership;
 mod published;
 mod routes;
 
+mod words;
 pub use counters::{BackendCounters, Counter, Counters, Tally};
 pub use memory::Mapped;
 pub use next_hops::{NextHop, NextHops};
@@ -17,3 +18,4 @@ pub use links::Links;
 pub use ownership::{HaState, Ownership};
 pub use published::{Publisher, Reader};
 pub use routes::{Route, Routes, Way};
+pub use words::Words;
