@@ -4,17 +4,19 @@
 mod addresses;
 mod neighbors;
 mod outlet;
+mod pinned;
 mod run;
+mod view;
 mod watchdog;
 
 pub use addresses::NodeAddresses;
-pub use neighbors::NeighborView;
 pub use outlet::{Allocator, Outlet, OutletPort};
 pub use run::run;
+pub use view::NeighborView;
 pub use watchdog::{Stall, Watchdog};
 
 use crate::{
-    plane::{Counters, HaState, NextHops, Ownership, Reader, Routes},
+    plane::{Counters, HaState, NextHops, Ownership, Pins, Reader},
     port::Port,
     protocol::neighbor::Neighbors,
     service::ServiceTable,
@@ -47,8 +49,8 @@ pub struct Settings<P: Port> {
     pub kernel_interfaces: Vec<bool>,
     /// VIPs, local addresses and backends.
     pub services: Reader<ServiceTable>,
-    /// Gateways, and which port leads to a backend.
-    pub routes: Reader<Routes>,
+    /// Next hops of the configuration.
+    pub pins: Reader<Pins>,
     /// Where it writes what it learns.
     pub next_hops: Arc<NextHops>,
     /// Where it says who serves.
@@ -92,12 +94,14 @@ pub struct Control<P: Port> {
     kernel: Producer<OnPort<P::Packet>>,
     kernel_interfaces: Vec<bool>,
     services: Reader<ServiceTable>,
-    routes: Reader<Routes>,
+    pins: Reader<Pins>,
     next_hops: Arc<NextHops>,
     ownership: Arc<Ownership>,
     neighbors: Neighbors,
-    pinned: neighbors::Pinned,
+    pinned: pinned::Pinned,
     view: Arc<NeighborView>,
+    /// The neighbour that is looked at next.
+    reviewed: usize,
     watchdog: Watchdog,
     events: Arc<ArrayQueue<Event>>,
     housekeeping: Instant,
@@ -122,12 +126,13 @@ impl<P: Port> Control<P> {
             kernel: settings.kernel,
             kernel_interfaces: settings.kernel_interfaces,
             services: settings.services,
-            routes: settings.routes,
+            pins: settings.pins,
             next_hops: settings.next_hops,
             ownership: settings.ownership,
+            pinned: pinned::Pinned::default(),
+            view: Arc::new(NeighborView::new(neighbors.slots())),
+            reviewed: 0,
             neighbors,
-            pinned: neighbors::Pinned::default(),
-            view: Arc::new(NeighborView::default()),
             watchdog: Watchdog::new(settings.workers, settings.stall),
             events: settings.events,
             housekeeping: Instant::ZERO,

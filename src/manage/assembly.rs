@@ -156,7 +156,7 @@ pub fn assemble<P: Port>(config: Config, parts: Vec<PortParts<P>>) -> Result<Ass
         kernel: far.control_to_kernel,
         kernel_interfaces: config.ports.iter().map(|port| port.kernel_interface.is_some()).collect(),
         services: registry.reader(),
-        routes: routes.reader(),
+        pins: registry.pins(),
         next_hops,
         ownership: Arc::clone(&ownership),
         workers: counters.clone(),
@@ -243,7 +243,8 @@ fn settings(
     })
 }
 
-fn routes(config: &Config) -> Routes {
+/// Connected subnets and static routes.
+pub(super) fn routes(config: &Config) -> Routes {
     let on_port = |number: usize| PortId(number as u8);
     let connected = config.ports.iter().enumerate().flat_map(|(number, port)| {
         port.addresses.iter().map(move |own| Route { to: own.network(), port: on_port(number), via: None })

@@ -1,8 +1,9 @@
 //! The services as they are wanted, with the slots they keep while they live, and the table workers see.
 
+use super::assembly::routes;
 use crate::{
     config::{self, Config},
-    plane::{Publisher, Reader},
+    plane::{Pins, Publisher, Reader, Routes},
     service::{Backend, BuildError, Role, SchedulerKind, ServiceSpec, ServiceTable},
     types::{BackendId, InstanceId, PortId, ServiceId},
 };
@@ -87,6 +88,8 @@ pub struct Registry {
     service_slots: Slots,
     backend_slots: Slots,
     publisher: Publisher<ServiceTable>,
+    routes: Routes,
+    pins: Publisher<Pins>,
 }
 
 impl Registry {
@@ -101,12 +104,15 @@ impl Registry {
         let locals =
             config.nat.local_addresses.iter().map(|local| (local.address, Role::Local(id(&local.instance))));
         let addresses = nodes.chain(locals).collect();
+        let routes = routes(config);
         Self {
             addresses,
             services: BTreeMap::new(),
             service_slots: Slots::new(config.limits.services),
             backend_slots: Slots::new(config.limits.backends),
             publisher: Publisher::new(ServiceTable::default()),
+            pins: Publisher::new(Pins::new(&routes, std::iter::empty())),
+            routes,
             instances,
         }
     }
@@ -114,6 +120,11 @@ impl Registry {
     /// A reading end of the table.
     pub fn reader(&self) -> Reader<ServiceTable> {
         self.publisher.reader()
+    }
+
+    /// A reading end of the next hops that the configuration names.
+    pub fn pins(&self) -> Reader<Pins> {
+        self.pins.reader()
     }
 
     /// The table as workers see it.
@@ -149,7 +160,7 @@ impl Registry {
         let table =
             ServiceTable::build(specs, self.addresses.iter().copied(), Some(&self.publisher.current()));
         match table {
-            Ok(table) => self.publisher.publish(table),
+            Ok(table) => self.publish(table),
             Err(error) => {
                 self.give_back(taken, now);
                 return Err(error.into());
@@ -158,6 +169,16 @@ impl Registry {
         let old = std::mem::replace(&mut self.services, next);
         self.give_back(self.gone(&old), now);
         Ok(())
+    }
+
+    /// Shows a table to the workers, and its next hops to the control core, which asks for them at once.
+    fn publish(&mut self, table: ServiceTable) {
+        let backends = table.services().flat_map(|service| service.backends());
+        let pins = Pins::new(&self.routes, backends.map(|backend| backend.address));
+        if pins != *self.pins.current() {
+            self.pins.publish(pins);
+        }
+        self.publisher.publish(table);
     }
 
     fn entry(
