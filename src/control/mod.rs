@@ -152,6 +152,12 @@ impl<P: Port> Control<P> {
         }
     }
 
+    /// Allocates what its thread needs. Called on that thread, before the first turn.
+    pub fn prepare(&mut self) {
+        self.services.prepare();
+        self.pins.prepare();
+    }
+
     /// One turn at `now`. Returns whether there was anything to do.
     pub fn turn(&mut self, now: Instant) -> bool {
         let mut found = self.hear_peer();

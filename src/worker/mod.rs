@@ -82,6 +82,12 @@ impl<P: Port> Worker<P> {
         &mut self.ports
     }
 
+    /// Allocates what its thread needs. Called on that thread, before the first turn.
+    pub fn prepare(&mut self) {
+        self.services.prepare();
+        self.routes.prepare();
+    }
+
     /// One turn at `now`: takes what has arrived, decides, sends. Returns whether there was anything to do.
     pub fn turn(&mut self, now: Instant) -> bool {
         self.core.begin(now);
@@ -107,15 +113,15 @@ impl<P: Port> Worker<P> {
     /// Every packet of `burst` gets its verdict, and the verdict is carried out.
     fn process(&mut self, burst: &mut Burst<P::Packet>, from: Source) {
         let views = Views { services: self.services.load(), routes: self.routes.load() };
+        // Before the verdicts: a frame that changes its VLAN leaves with another length.
+        let bytes: usize = burst.iter().map(Packet::length).sum();
+        self.core.context.tally.add(Counter::Rx, burst.len() as u64);
+        self.core.context.tally.add(Counter::RxBytes, bytes as u64);
         let verdicts = self.core.decide(&views, burst, from);
         for (packet, verdict) in burst.take().into_iter().zip(verdicts) {
             self.carry_out(verdict, packet, from.port);
         }
         for key in self.core.context.wanted.drain(..) {
-        // Before the verdicts: a frame that changes its VLAN leaves with another length.
-        let bytes: usize = burst.iter().map(Packet::length).sum();
-        self.core.context.tally.add(Counter::Rx, burst.len() as u64);
-        self.core.context.tally.add(Counter::RxBytes, bytes as u64);
             self.rings.request(key);
         }
     }
