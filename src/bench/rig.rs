@@ -238,6 +238,7 @@ impl<F: Mapped, P: Dealer> Rig<F, P> {
             next_hops: Arc::new(next_hops),
             ownership,
             examined: Arc::new(Examined::new(ports.len())),
+            links: Arc::default(),
             backends: vec![Arc::new(BackendCounters::new(backend_slots))],
             backend_slots,
             local_addresses: LocalAddresses::new(

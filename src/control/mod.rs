@@ -8,24 +8,26 @@ mod neighbors;
 mod outlet;
 mod pair_view;
 mod peer_link;
+mod pinned;
 mod run;
 mod sync;
 mod sync_view;
+mod view;
 mod watchdog;
 
 pub use addresses::NodeAddresses;
 pub use bfd::{BfdChange, BfdEntry, BfdView, MAX_BFD_SESSIONS, Timing};
-pub use neighbors::NeighborView;
 pub use outlet::{Allocator, Outlet, OutletPort, Reception};
 pub use pair_view::PairView;
 pub use peer_link::{Io, PeerLink, PeerSettings, body_room};
 pub use run::run;
 pub use sync::{SyncCore, SyncSettings};
 pub use sync_view::{SyncGauge, SyncView};
+pub use view::NeighborView;
 pub use watchdog::{Stall, Watchdog};
 
 use crate::{
-    plane::{Counters, Examined, HaState, Histogram, NextHops, Ownership, Reader, Routes},
+    plane::{Counters, Examined, HaState, Histogram, NextHops, Ownership, Pins, Reader, Routes},
     port::Port,
     protocol::{bfd as bfd_protocol, neighbor::Neighbors, pair::Difference},
     service::ServiceTable,
@@ -64,7 +66,9 @@ pub struct Settings<P: Port> {
     pub kernel_interfaces: Vec<bool>,
     /// VIPs, local addresses and backends.
     pub services: Reader<ServiceTable>,
-    /// Gateways, and which port leads to a backend.
+    /// Next hops of the configuration.
+    pub pins: Reader<Pins>,
+    /// The way to a peer that is several hops away.
     pub routes: Reader<Routes>,
     /// Where it writes what it learns.
     pub next_hops: Arc<NextHops>,
@@ -123,12 +127,15 @@ pub struct Control<P: Port> {
     kernel: Producer<OnPort<P::Packet>>,
     kernel_interfaces: Vec<bool>,
     services: Reader<ServiceTable>,
+    pins: Reader<Pins>,
     routes: Reader<Routes>,
     next_hops: Arc<NextHops>,
     ownership: Arc<Ownership>,
     neighbors: Neighbors,
-    pinned: neighbors::Pinned,
+    pinned: pinned::Pinned,
     view: Arc<NeighborView>,
+    /// The neighbour that is looked at next.
+    reviewed: usize,
     watchdog: Watchdog,
     events: Arc<ArrayQueue<Event>>,
     housekeeping: Instant,
@@ -175,12 +182,14 @@ impl<P: Port> Control<P> {
             kernel: settings.kernel,
             kernel_interfaces: settings.kernel_interfaces,
             services: settings.services,
+            pins: settings.pins,
             routes: settings.routes,
             next_hops: settings.next_hops,
             ownership: settings.ownership,
+            pinned: pinned::Pinned::default(),
+            view: Arc::new(NeighborView::new(neighbors.slots())),
+            reviewed: 0,
             neighbors,
-            pinned: neighbors::Pinned::default(),
-            view: Arc::new(NeighborView::default()),
             watchdog: Watchdog::new(settings.workers, settings.stall),
             events: settings.events,
             housekeeping: Instant::ZERO,
@@ -223,6 +232,13 @@ impl<P: Port> Control<P> {
             self.ownership.set(instance, HaState::Master, 1);
             self.tell(Event::State(instance, HaState::Master));
         }
+    }
+
+    /// Allocates what its thread needs. Called on that thread, before the first turn.
+    pub fn prepare(&mut self) {
+        self.services.prepare();
+        self.pins.prepare();
+        self.routes.prepare();
     }
 
     /// One turn at `now`. Returns whether there was anything to do.

@@ -7,40 +7,16 @@ use crate::{
     plane::NextHop,
     port::{Packet, Port},
     protocol::{
-        bfd::Hop,
-        neighbor::{Effect, Neighbor},
+        neighbor::Effect,
         responder::{answer_arp, answer_solicitation},
     },
-    service::ServiceTable,
-    types::{Duration, Instant, PortId},
+    types::{Instant, NextHopId, PortId},
 };
-use parking_lot::Mutex;
-use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 /// Neighbours looked at in one turn of the machine.
 const POLL_BUDGET: usize = 16;
-/// How often the list for people is renewed, and next hops in use are asked for again.
-const REVIEW: Duration = Duration::from_secs(1);
-
-/// The neighbours, for people.
-#[derive(Debug, Default)]
-pub struct NeighborView(Mutex<Vec<Neighbor>>);
-
-impl NeighborView {
-    /// All of them, as of a second ago.
-    pub fn list(&self) -> Vec<Neighbor> {
-        self.0.lock().clone()
-    }
-}
-
-/// Next hops of the configuration.
-#[derive(Debug, Default)]
-pub(super) struct Pinned {
-    /// The table they were taken from.
-    services: Option<Arc<ServiceTable>>,
-    hops: BTreeSet<(PortId, IpAddr)>,
-    reviewed: Instant,
-}
+/// Calls, one a millisecond, in which every neighbour is looked at once.
+const REVIEW_STEPS: usize = 1000;
 
 impl<P: Port> Control<P> {
     pub(super) fn hear_neighbors(&mut self, now: Instant) -> bool {
@@ -60,7 +36,7 @@ impl<P: Port> Control<P> {
             for _ in 0..PER_TURN {
                 let Ok((port, address)) = ring.pop() else { break };
                 found = true;
-                if self.addresses.on_link(port, address) || self.pinned.hops.contains(&(port, address)) {
+                if self.addresses.on_link(port, address) || self.pinned.contains((port, address)) {
                     self.neighbors.want(port, address, now);
                 }
             }
@@ -118,50 +94,26 @@ impl<P: Port> Control<P> {
         found
     }
 
-    /// Pins the next hops that the tables name, and keeps those alive that sessions use.
+    /// Goes on with what takes many turns: pins what management names, and looks at some neighbours, at all of them
+    /// within a second.
     pub(super) fn keep_neighbors(&mut self, now: Instant) {
-        let services = self.services.load();
-        if !self.pinned.services.as_ref().is_some_and(|known| Arc::ptr_eq(known, services)) {
-            self.pinned.services = Some(Arc::clone(services));
-            self.pin(now);
-        }
-        if now.since(self.pinned.reviewed) >= REVIEW {
-            self.pinned.reviewed = now;
-            self.review(now);
+        self.pinned.step(self.pins.load(), &mut self.neighbors, now);
+        let slots = self.neighbors.slots();
+        for _ in 0..slots.div_ceil(REVIEW_STEPS) {
+            let slot = NextHopId(self.reviewed as u32);
+            self.reviewed = (self.reviewed + 1) % slots;
+            self.review(slot, now);
         }
     }
 
-    fn pin(&mut self, now: Instant) {
-        let routes = self.routes.load();
-        let gateways = routes.iter().filter_map(|route| route.via.map(|gateway| (route.port, gateway)));
-        let backends = self.services.load().services().flat_map(|service| service.backends().iter());
-        let ways =
-            backends.filter_map(|backend| routes.way(backend.address)).map(|way| (way.port, way.neighbor));
-        let peers = self.bfd.sessions().iter().filter_map(|(_, session)| {
-            let path = session.settings().path;
-            match path.hop {
-                Hop::Single => Some((path.port, path.remote)),
-                Hop::Multi { .. } => routes.way(path.remote).map(|way| (way.port, way.neighbor)),
-            }
-        });
-        let wanted: BTreeSet<_> = gateways.chain(ways).chain(peers).collect();
-        for &(port, address) in self.pinned.hops.difference(&wanted) {
-            self.neighbors.unpin(port, address, now);
+    /// Renews the record for people, and keeps the next hop alive if sessions use it.
+    fn review(&mut self, slot: NextHopId, now: Instant) {
+        let neighbor = self.neighbors.neighbor(slot);
+        self.view.set(slot, neighbor.as_ref());
+        if let Some(neighbor) = neighbor
+            && self.next_hops.take_used(slot)
+        {
+            self.neighbors.want(neighbor.port, neighbor.address, now);
         }
-        // A next hop that finds no room is asked for again when a session wants it.
-        let kept = wanted.iter().filter(|&&(port, address)| {
-            self.pinned.hops.contains(&(port, address)) || self.neighbors.pin(port, address, now).is_ok()
-        });
-        self.pinned.hops = kept.copied().collect();
-    }
-
-    fn review(&mut self, now: Instant) {
-        let all: Vec<Neighbor> = self.neighbors.neighbors().collect();
-        for neighbor in &all {
-            if self.next_hops.take_used(neighbor.slot) {
-                self.neighbors.want(neighbor.port, neighbor.address, now);
-            }
-        }
-        *self.view.0.lock() = all;
     }
 }

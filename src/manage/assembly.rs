@@ -9,7 +9,8 @@ use crate::{
     },
     packet::{HashKey, V4, V6},
     plane::{
-        BackendCounters, Counters, Examined, Histogram, Mapped, NextHops, Ownership, Publisher, Route, Routes,
+        BackendCounters, Counters, Examined, Histogram, Links, Mapped, NextHops, Ownership, Publisher, Route,
+        Routes,
     },
     port::{Port, PortFacts},
     session::{LocalAddresses, Timeouts},
@@ -71,6 +72,8 @@ pub struct Shared {
     pub backends: Vec<Arc<BackendCounters>>,
     /// Who serves.
     pub ownership: Arc<Ownership>,
+    /// Which ports have a link; written by whoever looks at the devices.
+    pub links: Arc<Links>,
     /// Neighbours.
     pub neighbors: Arc<NeighborView>,
     /// BFD sessions.
@@ -161,9 +164,10 @@ pub fn assemble<P: Port>(config: Config, parts: Vec<PortParts<P>>) -> Result<Ass
     // The neighbour machine rests slots before it uses them again: it has three times as many.
     let next_hops = Arc::new(NextHops::new(3 * config.limits.neighbors as usize));
     let ownership = Arc::new(Ownership::new(config.instances().len() as u8));
+    let links = Arc::new(Links::default());
     let counters: Vec<_> = (0..workers).map(|_| Arc::new(Counters::default())).collect();
-    let backends: Vec<_> =
-        (0..workers).map(|_| Arc::new(BackendCounters::new(config.limits.backends as usize))).collect();
+    let backend_counters = || Arc::new(BackendCounters::new(config.limits.backends as usize));
+    let backends: Vec<_> = (0..workers).map(|_| backend_counters()).collect();
     let examined: Vec<_> = (0..workers).map(|_| Arc::new(Examined::new(config.ports.len()))).collect();
     let sync_slots = if session_sync::is_wanted(&config) { session_sync::RING_SLOTS } else { 0 };
     let (near, far) = rings(workers, RingSizes { sync: sync_slots, ..RingSizes::default() });
@@ -181,9 +185,7 @@ pub fn assemble<P: Port>(config: Config, parts: Vec<PortParts<P>>) -> Result<Ass
             &config,
             WorkerId(number as u8),
             &facts,
-            &next_hops,
-            &ownership,
-            &backends,
+            Plane { next_hops: &next_hops, ownership: &ownership, links: &links, backends: &backends },
             &examined[number],
         )?;
         let counters = Arc::clone(&counters[number]);
@@ -203,6 +205,7 @@ pub fn assemble<P: Port>(config: Config, parts: Vec<PortParts<P>>) -> Result<Ass
         kernel: far.control_to_kernel,
         kernel_interfaces: config.ports.iter().map(|port| port.kernel_interface.is_some()).collect(),
         services: registry.reader(),
+        pins: registry.pins(),
         routes: routes.reader(),
         next_hops,
         ownership: Arc::clone(&ownership),
@@ -220,6 +223,7 @@ pub fn assemble<P: Port>(config: Config, parts: Vec<PortParts<P>>) -> Result<Ass
         counters,
         backends,
         ownership,
+        links,
         neighbors: control.neighbor_view(),
         bfd: control.bfd_view(),
         turn_times: control.turn_times(),
@@ -251,13 +255,19 @@ fn split<P: Port>(parts: Vec<PortParts<P>>) -> (Vec<Vec<P>>, Vec<OutletPort<P>>)
     (queues, outlets)
 }
 
+/// What workers share with other threads.
+struct Plane<'a> {
+    next_hops: &'a Arc<NextHops>,
+    ownership: &'a Arc<Ownership>,
+    links: &'a Arc<Links>,
+    backends: &'a [Arc<BackendCounters>],
+}
+
 fn settings(
     config: &Config,
     worker: WorkerId,
     facts: &[PortFacts],
-    next_hops: &Arc<NextHops>,
-    ownership: &Arc<Ownership>,
-    backends: &[Arc<BackendCounters>],
+    plane: Plane<'_>,
     examined: &Arc<Examined>,
 ) -> Result<Settings, AssemblyError> {
     let nat = &config.nat;
@@ -279,10 +289,11 @@ fn settings(
         v4: V4::session_memory(room(local_addresses.has::<V4>())).map_err(memory)?,
         v6: V6::session_memory(room(local_addresses.has::<V6>())).map_err(memory)?,
         key: HashKey::random(),
-        next_hops: Arc::clone(next_hops),
-        ownership: Arc::clone(ownership),
+        next_hops: Arc::clone(plane.next_hops),
+        ownership: Arc::clone(plane.ownership),
         examined: Arc::clone(examined),
-        backends: backends.to_vec(),
+        links: Arc::clone(plane.links),
+        backends: plane.backends.to_vec(),
         backend_slots: config.limits.backends as usize,
         local_addresses,
         local_ports: nat.ports.ports(),
@@ -296,7 +307,8 @@ fn settings(
     })
 }
 
-fn routes(config: &Config) -> Routes {
+/// Connected subnets and static routes.
+pub(super) fn routes(config: &Config) -> Routes {
     let on_port = |number: usize| PortId(number as u8);
     let connected = config.ports.iter().enumerate().flat_map(|(number, port)| {
         port.addresses.iter().map(move |own| Route { to: own.network(), port: on_port(number), via: None })

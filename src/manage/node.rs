@@ -222,6 +222,7 @@ impl Node {
         let status: Vec<PortStatus> = self.nics.iter().map(status).collect();
         let mut known = self.shared.port_status.lock();
         for ((new, old), facts) in status.iter().zip(known.iter()).zip(&self.shared.ports) {
+            self.shared.links.set(facts.id, new.link.unwrap_or(true));
             match (old.link, new.link) {
                 (Some(true), Some(false)) => warn!("port {}: link down", facts.name),
                 (Some(false), Some(true)) => info!("port {}: link up", facts.name),

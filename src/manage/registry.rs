@@ -1,8 +1,9 @@
 //! The services as they are wanted, with the slots they keep while they live, and the table workers see.
 
+use super::assembly::routes;
 use crate::{
     config::{self, Config},
-    plane::{Publisher, Reader},
+    plane::{Pins, Publisher, Reader, Routes},
     service::{Backend, BuildError, Role, SchedulerKind, ServiceSpec, ServiceTable},
     types::{BackendId, InstanceId, PortId, ServiceId},
 };
@@ -77,6 +78,14 @@ pub enum RegistryError {
     Build(#[from] BuildError),
 }
 
+/// Addresses of other machines that high availability speaks with.
+fn others(config: &Config) -> impl Iterator<Item = IpAddr> {
+    config.ha.iter().flat_map(|ha| {
+        let paths = ha.bfd.iter().map(|path| path.remote);
+        paths.chain(ha.peer).chain(ha.gateway_check.iter().copied())
+    })
+}
+
 /// All services.
 #[derive(Debug)]
 pub struct Registry {
@@ -87,6 +96,10 @@ pub struct Registry {
     service_slots: Slots,
     backend_slots: Slots,
     publisher: Publisher<ServiceTable>,
+    routes: Routes,
+    /// The other node, and the witnesses.
+    peers: Vec<IpAddr>,
+    pins: Publisher<Pins>,
 }
 
 impl Registry {
@@ -101,12 +114,17 @@ impl Registry {
         let locals =
             config.nat.local_addresses.iter().map(|local| (local.address, Role::Local(id(&local.instance))));
         let addresses = nodes.chain(locals).collect();
+        let routes = routes(config);
+        let peers: Vec<IpAddr> = others(config).collect();
         Self {
             addresses,
             services: BTreeMap::new(),
             service_slots: Slots::new(config.limits.services),
             backend_slots: Slots::new(config.limits.backends),
             publisher: Publisher::new(ServiceTable::default()),
+            pins: Publisher::new(Pins::new(&routes, peers.iter().copied())),
+            routes,
+            peers,
             instances,
         }
     }
@@ -114,6 +132,11 @@ impl Registry {
     /// A reading end of the table.
     pub fn reader(&self) -> Reader<ServiceTable> {
         self.publisher.reader()
+    }
+
+    /// A reading end of the next hops that the configuration names.
+    pub fn pins(&self) -> Reader<Pins> {
+        self.pins.reader()
     }
 
     /// The table as workers see it.
@@ -149,7 +172,7 @@ impl Registry {
         let table =
             ServiceTable::build(specs, self.addresses.iter().copied(), Some(&self.publisher.current()));
         match table {
-            Ok(table) => self.publisher.publish(table),
+            Ok(table) => self.publish(table),
             Err(error) => {
                 self.give_back(taken, now);
                 return Err(error.into());
@@ -158,6 +181,17 @@ impl Registry {
         let old = std::mem::replace(&mut self.services, next);
         self.give_back(self.gone(&old), now);
         Ok(())
+    }
+
+    /// Shows a table to the workers, and its next hops to the control core, which asks for them at once.
+    fn publish(&mut self, table: ServiceTable) {
+        let backends = table.services().flat_map(|service| service.backends());
+        let wanted = backends.map(|backend| backend.address).chain(self.peers.iter().copied());
+        let pins = Pins::new(&self.routes, wanted);
+        if pins != *self.pins.current() {
+            self.pins.publish(pins);
+        }
+        self.publisher.publish(table);
     }
 
     fn entry(

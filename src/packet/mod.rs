@@ -9,6 +9,7 @@ mod checksum;
 mod datagram;
 mod ethernet;
 mod family;
+mod fill_in;
 #[cfg(test)]
 mod fixtures;
 mod flow;
@@ -26,6 +27,7 @@ pub use checksum::{Difference, fold, sum, verify_ipv4_header};
 pub use datagram::{Datagram, Fragment, is_martian_source};
 pub use ethernet::{Ethernet, MIN_FRAME};
 pub use family::{Family, HashKey, Ports, Tuple, V4, V6};
+pub use fill_in::fill_in_checksums;
 pub use flow::{Exception, Flow, transport};
 pub use fragmentation::Divisible;
 pub use ip_header::{DEFAULT_TTL, pseudo_header_sum, write_ipv4_header, write_ipv6_header};

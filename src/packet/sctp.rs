@@ -17,6 +17,16 @@ pub fn rewrite_ports(message: &mut [u8], ports: [u8; 4]) {
     header[8..].copy_from_slice(&checksum.to_le_bytes());
 }
 
+/// Fills in the checksum of `message`, which is as above.
+pub fn fill_in(message: &mut [u8]) {
+    if message.len() < 12 {
+        return;
+    }
+    message[8..12].fill(0);
+    let checksum = crc32c::crc32c(message);
+    message[8..12].copy_from_slice(&checksum.to_le_bytes());
+}
+
 /// A CRC register, not inverted, after `count` zero bytes.
 fn over_zeros(register: u32, count: usize) -> u32 {
     static ZEROS: [u8; 2048] = [0; 2048];
@@ -52,6 +62,10 @@ mod tests {
             rewrite_ports(&mut message, ports);
             prop_assert_eq!(&message[..4], &ports);
             prop_assert_eq!(&message[8..12], &checksum(&message));
+            let mut filled = message.clone();
+            filled[8..12].copy_from_slice(&ports);
+            fill_in(&mut filled);
+            prop_assert_eq!(&filled, &message);
             message[15] ^= 1;
             rewrite_ports(&mut message, [0, 1, 2, 3]);
             prop_assert_ne!(&message[8..12], &checksum(&message));

@@ -1,12 +1,9 @@
 //! Counters: each worker counts in plain memory of its own and publishes a consistent copy now and then.
 
+use super::Words;
 use crate::types::{BackendId, DropReason};
 use crossbeam::utils::CachePadded;
-use std::sync::atomic::{
-    AtomicU64,
-    Ordering::{Acquire, Relaxed, Release},
-    fence,
-};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 macro_rules! counters {
     ($($(#[doc = $doc:literal])* $variant:ident = $name:literal,)*) => {
@@ -122,6 +119,12 @@ impl Tally {
         self.0[counter as usize] += n;
     }
 
+    /// Takes back `n` that were added to a counter too early.
+    #[inline]
+    pub const fn subtract(&mut self, counter: Counter, n: u64) {
+        self.0[counter as usize] -= n;
+    }
+
     /// Sets a counter that is a level, not a count.
     #[inline]
     pub const fn set(&mut self, counter: Counter, value: u64) {
@@ -152,50 +155,28 @@ impl std::ops::AddAssign<&Tally> for Tally {
     }
 }
 
-/// Where a worker publishes its tally: a sequence lock, so that readers get all counters of one moment.
+/// Where a worker publishes its tally, so that readers get all counters of one moment.
 #[derive(Debug)]
 pub struct Counters {
-    sequence: CachePadded<AtomicU64>,
-    words: [AtomicU64; WORDS],
+    tally: CachePadded<Words<WORDS>>,
     heartbeat: CachePadded<AtomicU64>,
 }
 
 impl Default for Counters {
     fn default() -> Self {
-        Self {
-            sequence: CachePadded::new(AtomicU64::new(0)),
-            words: [const { AtomicU64::new(0) }; WORDS],
-            heartbeat: CachePadded::new(AtomicU64::new(0)),
-        }
+        Self { tally: CachePadded::new(Words::default()), heartbeat: CachePadded::new(AtomicU64::new(0)) }
     }
 }
 
 impl Counters {
     /// Publishes. One thread only.
     pub fn publish(&self, tally: &Tally) {
-        let sequence = self.sequence.load(Relaxed);
-        self.sequence.store(sequence + 1, Relaxed);
-        fence(Release);
-        for (word, value) in self.words.iter().zip(tally.0) {
-            word.store(value, Relaxed);
-        }
-        self.sequence.store(sequence + 2, Release);
+        self.tally.write(&tally.0);
     }
 
     /// The last tally published.
     pub fn read(&self) -> Tally {
-        loop {
-            let before = self.sequence.load(Acquire);
-            let mut tally = Tally::default();
-            for (value, word) in tally.0.iter_mut().zip(&self.words) {
-                *value = word.load(Relaxed);
-            }
-            fence(Acquire);
-            if before.is_multiple_of(2) && self.sequence.load(Relaxed) == before {
-                return tally;
-            }
-            std::hint::spin_loop();
-        }
+        Tally(self.tally.read())
     }
 
     /// Says the worker turns; the value is its turn count. One thread only.

@@ -1,15 +1,9 @@
 //! A map from neighbour addresses to slots that one thread changes while others read, without locks, allocation
 //! or rebuilding: linear probing, each entry under its own sequence lock.
 
+use super::Words;
 use crate::types::{NextHopId, PortId};
-use std::{
-    net::{IpAddr, Ipv6Addr},
-    sync::atomic::{
-        AtomicU64,
-        Ordering::{Acquire, Relaxed, Release},
-        fence,
-    },
-};
+use std::net::{IpAddr, Ipv6Addr};
 
 /// Never held anything: a search ends here.
 const EMPTY: u64 = 0;
@@ -39,15 +33,9 @@ impl Key {
     }
 }
 
+/// Slot in the upper half, port in bits 8 to 15, state in the lowest; then the address, upper half first.
 #[derive(Debug, Default)]
-struct Entry {
-    /// Odd while the entry changes.
-    sequence: AtomicU64,
-    /// Slot in the upper half, port in bits 8 to 15, state in the lowest.
-    meta: AtomicU64,
-    high: AtomicU64,
-    low: AtomicU64,
-}
+struct Entry(Words<3>);
 
 #[derive(Clone, Copy)]
 struct Content {
@@ -58,27 +46,14 @@ struct Content {
 
 impl Entry {
     fn read(&self) -> Content {
-        loop {
-            let before = self.sequence.load(Acquire);
-            let (meta, high, low) =
-                (self.meta.load(Relaxed), self.high.load(Relaxed), self.low.load(Relaxed));
-            fence(Acquire);
-            if before.is_multiple_of(2) && self.sequence.load(Relaxed) == before {
-                let key = Key { port: (meta >> 8) as u8, address: u128::from(high) << 64 | u128::from(low) };
-                return Content { state: meta & 0xff, key, slot: NextHopId((meta >> 32) as u32) };
-            }
-            std::hint::spin_loop();
-        }
+        let [meta, high, low] = self.0.read();
+        let key = Key { port: (meta >> 8) as u8, address: u128::from(high) << 64 | u128::from(low) };
+        Content { state: meta & 0xff, key, slot: NextHopId((meta >> 32) as u32) }
     }
 
     fn write(&self, state: u64, key: Key, slot: NextHopId) {
-        let sequence = self.sequence.load(Relaxed);
-        self.sequence.store(sequence + 1, Relaxed);
-        fence(Release);
-        self.meta.store(u64::from(slot.0) << 32 | u64::from(key.port) << 8 | state, Relaxed);
-        self.high.store((key.address >> 64) as u64, Relaxed);
-        self.low.store(key.address as u64, Relaxed);
-        self.sequence.store(sequence + 2, Release);
+        let meta = u64::from(slot.0) << 32 | u64::from(key.port) << 8 | state;
+        self.0.write(&[meta, (key.address >> 64) as u64, key.address as u64]);
     }
 }
 
@@ -166,7 +141,10 @@ impl Index {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::{collections::HashMap, sync::atomic::AtomicBool};
+    use std::{
+        collections::HashMap,
+        sync::atomic::{AtomicBool, Ordering::Relaxed},
+    };
 
     fn address(n: u8) -> IpAddr {
         if n.is_multiple_of(2) {

@@ -7,7 +7,10 @@ use super::index::Index;
 use crate::types::{Mac, NextHopId, PortId};
 use std::{
     net::IpAddr,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    sync::atomic::{
+        AtomicBool, AtomicU64,
+        Ordering::{Acquire, Relaxed, Release},
+    },
 };
 
 const RESOLVED: u64 = 1 << 63;
@@ -28,6 +31,7 @@ pub struct NextHops {
     /// Sessions went there lately.
     used: Box<[AtomicBool]>,
     index: Index,
+    resolutions: AtomicU64,
 }
 
 impl NextHops {
@@ -37,6 +41,7 @@ impl NextHops {
             slots: (0..slots).map(|_| AtomicU64::new(0)).collect(),
             used: (0..slots).map(|_| AtomicBool::new(false)).collect(),
             index: Index::new(slots),
+            resolutions: AtomicU64::new(0),
         }
     }
 
@@ -45,7 +50,14 @@ impl NextHops {
         if let Some(slot) = self.slots.get(id.index()) {
             slot.store(RESOLVED | u64::from(hop.port.0) << 48 | hop.mac.to_bits(), Relaxed);
             self.index.insert(hop.port, address, id);
+            self.resolutions.fetch_add(1, Release);
         }
+    }
+
+    /// How often a next hop was resolved: a number that changed says that a packet need wait no longer.
+    #[inline]
+    pub fn resolutions(&self) -> u64 {
+        self.resolutions.load(Acquire)
     }
 
     /// Takes a slot's address and MAC away. Control thread only.
@@ -95,8 +107,9 @@ mod tests {
         let (id, port) = (NextHopId(1), PortId(200));
         let address: IpAddr = "fd00::7".parse().unwrap();
         let hop = NextHop { mac: Mac([0xfe, 2, 3, 4, 5, 0xff]), port };
-        assert_eq!((hops.get(id), hops.find(port, address)), (None, None));
+        assert_eq!((hops.get(id), hops.find(port, address), hops.resolutions()), (None, None, 0));
         hops.resolve(id, address, hop);
+        assert_eq!(hops.resolutions(), 1);
         assert_eq!((hops.get(id), hops.find(port, address)), (Some(hop), Some(id)));
         assert_eq!(hops.find(PortId(0), address), None);
         hops.clear(id, port, address);

@@ -54,6 +54,11 @@ pub struct Reader<T> {
 }
 
 impl<T> Reader<T> {
+    /// Allocates what a thread needs to take up new values. Called on the thread that reads, before it polls.
+    pub fn prepare(&mut self) {
+        drop(self.cache.arc_swap().load_full());
+    }
+
     /// The newest value: one relaxed load and a compare when nothing changed.
     #[inline]
     pub fn load(&mut self) -> &Arc<T> {

@@ -1,6 +1,6 @@
 //! Fragments: where the later fragments of a datagram go, once the first has been seen.
 
-use crate::types::{InstanceId, WorkerId};
+use crate::types::{BackendId, InstanceId, WorkerId};
 use std::net::IpAddr;
 
 /// Ways of a set.
@@ -32,6 +32,8 @@ pub enum Heading {
         id: u32,
         /// The instance whose ownership counts.
         instance: InstanceId,
+        /// The backend they are counted for.
+        backend: BackendId,
     },
     /// Handed to the worker that owns the session.
     HandOver(WorkerId),
@@ -79,17 +81,25 @@ impl Fragments {
     #[must_use]
     pub fn insert(&mut self, key: FragmentKey, heading: Heading, now_ms: u32) -> bool {
         let until_ms = now_ms.wrapping_add(self.lifetime_ms);
-        let index = self.set(&key);
-        let set = &mut self.sets[index];
-        let same = set.iter().position(|entry| entry.is_some_and(|entry| entry.key == key));
-        let gone = || set.iter().position(|entry| entry.is_none_or(|entry| passed(entry.until_ms, now_ms)));
-        match same.or_else(gone) {
-            Some(way) => {
-                set[way] = Some(Entry { key, heading, until_ms });
-                true
-            }
-            None => false,
+        let way = self.way(&key, now_ms);
+        if let Some((set, way)) = way {
+            self.sets[set][way] = Some(Entry { key, heading, until_ms });
         }
+        way.is_some()
+    }
+
+    /// Whether [`Self::insert`] would succeed.
+    pub fn has_room(&self, key: &FragmentKey, now_ms: u32) -> bool {
+        self.way(key, now_ms).is_some()
+    }
+
+    /// Where the entry of a datagram is, or may be put.
+    fn way(&self, key: &FragmentKey, now_ms: u32) -> Option<(usize, usize)> {
+        let index = self.set(key);
+        let set = &self.sets[index];
+        let same = set.iter().position(|entry| entry.is_some_and(|entry| entry.key == *key));
+        let gone = || set.iter().position(|entry| entry.is_none_or(|entry| passed(entry.until_ms, now_ms)));
+        same.or_else(gone).map(|way| (index, way))
     }
 }
 

@@ -3,6 +3,8 @@
 //! There is no list of free ports. A port is taken exactly when the tuple of its replies is in the session table,
 //! so a port cannot leak, and a session that came from the peer holds its port like any other. Candidates are
 //! tried in order from where the last search for that backend ended, which finds the port that was free longest.
+//! Where sessions that last hold many ports in a row, the search jumps: by the golden section of all there are, so
+//! that a few jumps come everywhere.
 
 use super::{
     entry::{Direction, Session},
@@ -14,9 +16,15 @@ use crate::{
 };
 use std::{net::IpAddr, ops::RangeInclusive};
 
-/// Ports of this worker tried on one local address before the next address gets its turn. Ports are found at the
-/// first try until nearly all are taken.
-const TRIES: usize = 32;
+/// Ports of this worker tried in one search, on all local addresses together. One is found at the first try where
+/// sessions are short, and after a few jumps until nearly all are taken.
+const TRIES: u32 = 128;
+/// Ports tried in a row before a jump.
+const RUN: u32 = 8;
+/// Ports looked at in one search, other workers' among them.
+const STEPS: u32 = 8192;
+/// The golden section, in 1/2³².
+const GOLDEN: u64 = 0x9e37_79b9;
 
 /// A closed session gives its port away after so long: what was under way to it has arrived or died.
 const REUSE_MS: u32 = 1_000;
@@ -74,6 +82,7 @@ pub struct Wanted<'a> {
 
 #[derive(Clone, Copy, Debug)]
 struct Cursor {
+    /// Where the next search begins, in all addresses' ports one address after the other.
     position: u32,
     /// After a failure: when, in milliseconds, so that a flood does not search again at once.
     failed_ms: Option<u32>,
@@ -111,35 +120,35 @@ impl LocalPorts {
             return Err(Exhausted);
         }
         let total = self.span * wanted.addresses.len() as u32;
-        for _ in wanted.addresses {
-            let index = (cursor.position / self.span) as usize % wanted.addresses.len();
-            let address = wanted.addresses[index];
+        let jump = ((u64::from(total) * GOLDEN) >> 32) as u32;
+        let (mut tries, mut steps) = (TRIES, STEPS);
+        let mut position = cursor.position;
+        while tries > 0 && steps > 0 && total > 0 {
+            position %= total;
+            let address = wanted.addresses[(position / self.span) as usize];
+            let end = (position / self.span + 1) * self.span;
             let tuple = Tuple::<F>::new(wanted.towards, (address, 0)).ok_or(Exhausted)?;
             let replies = wanted.steering.replies(tuple, wanted.protocol);
-            let offset = cursor.position % self.span;
-            let mut tries = 0;
-            for step in 0..self.span {
-                let port = self.first + ((offset + step) % self.span) as u16;
-                let (tuple, worker) = replies.at(port);
+            let mut run = RUN;
+            while position < end && run > 0 && steps > 0 {
+                let (tuple, worker) = replies.at(self.first + (position % self.span) as u16);
+                position += 1;
+                steps -= 1;
                 if worker != wanted.worker {
                     continue;
                 }
                 if free(table, &tuple, wanted.protocol, now_ms, &mut evicted) {
-                    let next = (offset + step + 1) % self.span;
-                    // A round through one address's ports is over: the next address is due.
-                    let address = if next <= offset { index + 1 } else { index } % wanted.addresses.len();
-                    *cursor = Cursor { position: address as u32 * self.span + next, failed_ms: None };
+                    *cursor = Cursor { position, failed_ms: None };
                     return Ok(tuple);
                 }
-                tries += 1;
-                if tries == TRIES {
-                    cursor.position = index as u32 * self.span + (offset + step + 1) % self.span;
-                    break;
-                }
+                run -= 1;
+                tries = tries.saturating_sub(1);
             }
-            cursor.position = (cursor.position + self.span) % total;
+            if run == 0 && total > TRIES {
+                position += jump;
+            }
         }
-        cursor.failed_ms = Some(now_ms);
+        *cursor = Cursor { position, failed_ms: Some(now_ms) };
         Err(Exhausted)
     }
 }

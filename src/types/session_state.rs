@@ -64,6 +64,13 @@ impl SessionState {
         matches!(self, Self::Closed | Self::Reset)
     }
 
+    /// Both sides are done, though the last acknowledgement may not have passed here: a client that opens again
+    /// gets a new session.
+    #[inline]
+    pub const fn may_begin_anew(self) -> bool {
+        matches!(self, Self::Closing | Self::Closed | Self::Reset)
+    }
+
     /// What the peer needs to know of it.
     #[inline]
     pub const fn phase(self) -> Phase {

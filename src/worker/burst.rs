@@ -6,7 +6,6 @@ use super::{
     Worker,
     core::{Context, CorePort, Sessions, Views},
     exception,
-    exits::drop_packet,
     family::WorkerFamily,
     forward::forward,
     open::reopens,
@@ -14,6 +13,7 @@ use super::{
 };
 use crate::{
     packet::{ETHER_IPV4, ETHER_IPV6, ETHER_VLAN, Exception, Family, Flow, V4, V6},
+    plane::Counter,
     port::{BURST, Burst, Checksum, Packet, Port},
     session::{Reference, Table},
     types::DropReason,
@@ -45,14 +45,17 @@ impl<P: Port> Worker<P> {
         let (sessions, context) = (&mut self.core.sessions, &mut self.core.context);
         let views = Views { services: self.services.load(), routes: self.routes.load() };
         let mut stages = Stages::new();
+        // Before the verdicts: a frame that changes its VLAN leaves with another length.
+        let mut bytes = 0;
         for packet in burst.iter() {
             packet.prefetch();
+            bytes += packet.length();
         }
+        context.tally.add(Counter::Rx, burst.len() as u64);
+        context.tally.add(Counter::RxBytes, bytes as u64);
         self.exits.make_room(burst.len(), &mut context.tally);
         let Some(port) = context.port(from.port) else {
-            return burst.drain(..).for_each(|packet| {
-                drop_packet(&mut context.tally, &packet, DropReason::NoRoute);
-            });
+            return burst.drain(..).for_each(|_| context.tally.drop(DropReason::NoRoute));
         };
         for packet in burst.iter() {
             if let Err(exception) = look(packet, port, sessions, &mut stages) {
@@ -93,6 +96,7 @@ fn look<P: Packet>(
     let checked = match (packet.ip_checksum(), packet.l4_checksum()) {
         (Checksum::Bad, _) => return Err(Exception::Bad(DropReason::BadIpChecksum)),
         (_, Checksum::Bad) => return Err(Exception::Bad(DropReason::BadL4Checksum)),
+        (Checksum::Partial, _) | (_, Checksum::Partial) => return Err(Exception::Uncommon),
         (ip, _) => ip == Checksum::Good,
     };
     let frame = packet.data();

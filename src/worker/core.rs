@@ -5,7 +5,7 @@ use super::{
 };
 use crate::{
     packet::{Family, HashKey, V4, V6},
-    plane::{BackendCounters, Counter, Examined, NextHops, Ownership, Routes, Tally},
+    plane::{BackendCounters, Counter, Examined, Links, NextHops, Ownership, Routes, Tally},
     port::{BURST, PortFacts},
     service::{Backend, ServiceTable},
     session::{Direction, Fragments, LocalAddresses, LocalPorts, Session, Storage, Table, Timeouts},
@@ -33,6 +33,8 @@ pub struct Settings {
     pub ownership: Arc<Ownership>,
     /// Where it says until when it has looked through its queues.
     pub examined: Arc<Examined>,
+    /// Which ports have a link.
+    pub links: Arc<Links>,
     /// Every worker's counts per backend; its own are at its number.
     pub backends: Vec<Arc<BackendCounters>>,
     /// How many backend slots there are.
@@ -105,7 +107,8 @@ pub(super) struct Context {
     lease_holds: bool,
     /// Answers to what anybody may send.
     pub(super) icmp_budget: Budget,
-    datagram_id: u32,
+    /// Datagrams in fragments so far.
+    datagrams: u32,
     /// Next hops that replies will need.
     pub(super) wanted: ArrayVec<HopKey, BURST>,
     /// Where sessions are told to the peer; `None` without one.
@@ -139,12 +142,14 @@ impl Context {
         u32::try_from(all).unwrap_or(u32::MAX)
     }
 
-    /// An identification for a datagram in fragments. Workers count in steps of their number, so that no two give
-    /// the same.
+    /// An identification for a datagram in fragments. Of the values that IPv4 has, each worker has those that leave
+    /// its number when divided by the number of workers, and gives all of them before it gives one again.
     pub(super) fn next_datagram_id(&mut self) -> u32 {
         let workers = self.all_backends.len().max(1) as u32;
-        self.datagram_id = self.datagram_id.wrapping_add(workers);
-        self.datagram_id / workers * workers + u32::from(self.worker.0)
+        let values = (1 << 16) / workers;
+        self.datagrams = self.datagrams.wrapping_add(1);
+        let (round, value) = (self.datagrams / values, self.datagrams % values);
+        round << 16 | (value * workers + u32::from(self.worker.0))
     }
 
     /// What there is to tell the peer goes to the control core now: before packets that depend on it go out.
@@ -318,7 +323,7 @@ impl Core {
             now_ms: 0,
             lease_holds: true,
             icmp_budget: Budget::new(),
-            datagram_id: seed as u32,
+            datagrams: seed as u32,
             wanted: ArrayVec::new(),
             journal,
             owned_since: vec![None; usize::from(instances)].into_boxed_slice(),

@@ -1,20 +1,21 @@
 //! Packets on their way out, gathered per port so that a burst is one call.
 
-use super::exits::drop_packet;
 use crate::{
-    plane::{Counter, Tally},
+    plane::{Counter, Links, Tally},
     port::{Burst, Packet, Port},
     types::{DropReason, PortId},
 };
+use std::sync::Arc;
 
 #[derive(Debug)]
 pub(super) struct Egress<P> {
     queues: Vec<Burst<P>>,
+    links: Arc<Links>,
 }
 
 impl<P: Packet> Egress<P> {
-    pub(super) fn new(ports: usize) -> Self {
-        Self { queues: (0..ports).map(|_| Burst::new()).collect() }
+    pub(super) fn new(ports: usize, links: Arc<Links>) -> Self {
+        Self { queues: (0..ports).map(|_| Burst::new()).collect(), links }
     }
 
     /// Makes room for `count` packets on every port, so that nothing is sent before all of a burst is decided: what the
@@ -26,9 +27,9 @@ impl<P: Packet> Egress<P> {
         ports: &mut [Q],
         tally: &mut Tally,
     ) {
-        for (queue, port) in self.queues.iter_mut().zip(ports) {
+        for ((number, queue), port) in (0..).zip(&mut self.queues).zip(ports) {
             if queue.remaining_capacity() < count {
-                send(queue, port, tally);
+                send(queue, port, self.links.is_up(PortId(number)), tally);
             }
         }
     }
@@ -37,34 +38,33 @@ impl<P: Packet> Egress<P> {
     #[inline]
     pub(super) fn push(&mut self, out: PortId, packet: P, tally: &mut Tally) {
         let Some(queue) = self.queues.get_mut(out.index()) else {
-            return drop_packet(tally, &packet, DropReason::NoRoute);
+            return tally.drop(DropReason::NoRoute);
         };
-        if let Err(full) = queue.try_push(packet) {
-            drop_packet(tally, &full.element(), DropReason::TransmitFull);
+        if queue.try_push(packet).is_err() {
+            tally.drop(DropReason::TransmitFull);
         }
     }
 
     pub(super) fn flush<Q: Port<Packet = P>>(&mut self, ports: &mut [Q], tally: &mut Tally) {
-        for (queue, port) in self.queues.iter_mut().zip(ports) {
+        for ((number, queue), port) in (0..).zip(&mut self.queues).zip(ports) {
             if !queue.is_empty() {
-                send(queue, port, tally);
+                send(queue, port, self.links.is_up(PortId(number)), tally);
             }
         }
     }
 }
 
-/// Sends a burst, and counts all of it: a packet that went out was received.
+/// Sends a burst, and counts all of it.
 #[inline(never)]
-fn send<P: Packet, Q: Port<Packet = P>>(queue: &mut Burst<P>, port: &mut Q, tally: &mut Tally) {
+fn send<P: Packet, Q: Port<Packet = P>>(queue: &mut Burst<P>, port: &mut Q, up: bool, tally: &mut Tally) {
     let bytes: usize = queue.iter().map(Packet::length).sum();
-    tally.add(Counter::Rx, queue.len() as u64);
-    tally.add(Counter::RxBytes, bytes as u64);
-    let sent = port.transmit(queue);
+    let (sent, reason) =
+        if up { (port.transmit(queue), DropReason::TransmitFull) } else { (0, DropReason::LinkDown) };
     tally.add(Counter::Forwarded, sent as u64);
     let mut left = 0;
     for packet in queue.drain(..) {
         left += packet.length();
-        tally.drop(DropReason::TransmitFull);
+        tally.drop(reason);
     }
     tally.add(Counter::TxBytes, (bytes - left) as u64);
 }

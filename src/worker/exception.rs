@@ -1,5 +1,5 @@
 //! Packets the fast path leaves aside: options and extension headers, fragments, ICMP, hop limits that end, other
-//! protocols, group addresses.
+//! protocols, group addresses, checksums that nobody has filled in yet.
 
 use super::{
     core::{Context, CorePort, Sessions, Views},
@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     packet::{
-        Datagram, ETHER_ARP, ETHER_IPV4, ETHER_IPV6, Ethernet, Flow, IP_ICMP, IP_ICMPV6, V4, V6,
-        icmp::ErrorMessage, is_martian_source, transport,
+        Datagram, ETHER_ARP, ETHER_IPV4, ETHER_IPV6, Ethernet, Exception, Flow, IP_ICMP, IP_ICMPV6, V4, V6,
+        fill_in_checksums, icmp::ErrorMessage, is_martian_source, transport,
     },
     port::{Checksum, Packet},
     service::Role,
@@ -46,7 +46,8 @@ pub(super) fn decide<P: Packet>(
         _ => return Verdict::Drop(DropReason::UnknownEtherType),
     }
     let ip = frame.get(port.l2_length..).unwrap_or_default();
-    let datagram = match Datagram::parse(ip, packet.ip_checksum() == Checksum::Good) {
+    let (ip_checksum, l4_checksum) = (packet.ip_checksum(), packet.l4_checksum());
+    let datagram = match Datagram::parse(ip, matches!(ip_checksum, Checksum::Good | Checksum::Partial)) {
         Ok(datagram) if datagram.source.is_ipv4() == (ethernet.ether_type == ETHER_IPV4) => datagram,
         Ok(_) => return Verdict::Drop(DropReason::MalformedHeader),
         Err(reason) => return Verdict::Drop(reason),
@@ -54,16 +55,31 @@ pub(super) fn decide<P: Packet>(
     if is_neighbor_discovery(ip, &datagram) {
         return Verdict::Control;
     }
+    if [ip_checksum, l4_checksum].contains(&Checksum::Partial)
+        && let Some(ip) = packet.data_mut().get_mut(port.l2_length..)
+    {
+        fill_in_checksums(ip, &datagram);
+    }
     if ethernet.destination.is_multicast() {
         return stranger(context, from);
     }
-    match views.services.role(datagram.destination) {
+    let to_node = match views.services.role(datagram.destination) {
         Some(Role::Vip(instance) | Role::Local(instance)) => match context.serves(instance) {
-            Ok(()) => ours(sessions, context, views, packet, from, &datagram),
-            Err(reason) => Verdict::Drop(reason),
+            Ok(()) => false,
+            Err(reason) => return Verdict::Drop(reason),
         },
-        Some(Role::Node(_)) if !port.kernel_interface => icmp::answer(context, packet, from, &datagram),
-        _ => stranger(context, from),
+        Some(Role::Node(_)) if !port.kernel_interface => true,
+        _ => return stranger(context, from),
+    };
+    if ethernet.source.is_multicast()
+        || is_martian_source(datagram.source)
+        || views.services.role(datagram.source).is_some()
+    {
+        return Verdict::Drop(DropReason::MartianSource);
+    }
+    match to_node {
+        true => icmp::answer(context, packet, from, &datagram),
+        false => ours(sessions, context, views, packet, from, &datagram),
     }
 }
 
@@ -82,9 +98,6 @@ fn ours<P: Packet>(
     from: Source,
     datagram: &Datagram,
 ) -> Verdict {
-    if is_martian_source(datagram.source) {
-        return Verdict::Drop(DropReason::MartianSource);
-    }
     if has_source_route(packet, context.port(from.port), datagram) {
         return Verdict::Drop(DropReason::MalformedHeader);
     }
@@ -137,8 +150,10 @@ fn flow<F: WorkerFamily, P: Packet>(
     let start = context.port(from.port).map_or(14, |port| port.l2_length);
     let ip = packet.data().get(start..).unwrap_or_default();
     let length = u16::try_from(datagram.end).unwrap_or(u16::MAX);
-    let Ok((protocol, signal)) = transport(datagram.protocol, ip, datagram.l4_offset, length) else {
-        return Verdict::Drop(DropReason::UnsupportedProtocol);
+    let (protocol, signal) = match transport(datagram.protocol, ip, datagram.l4_offset, length) {
+        Ok(found) => found,
+        Err(Exception::Bad(reason)) => return Verdict::Drop(reason),
+        Err(Exception::Uncommon) => return Verdict::Drop(DropReason::UnsupportedProtocol),
     };
     match datagram.tuple::<F>(ip) {
         Some(tuple) => {

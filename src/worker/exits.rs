@@ -8,7 +8,7 @@ use super::{
     verdict::{HopKey, Verdict},
 };
 use crate::{
-    plane::{Counter, Examined, Tally},
+    plane::{Counter, Examined, Links, Tally},
     port::{BURST, Burst, Packet, Port},
     types::{DropReason, PortId},
 };
@@ -34,9 +34,10 @@ impl<P: Port> Exits<P> {
         ports: Vec<P>,
         rings: Rings<P::Packet>,
         examined: Arc<Examined>,
+        links: Arc<Links>,
         held_packets: usize,
     ) -> Self {
-        let egress = Egress::new(ports.len());
+        let egress = Egress::new(ports.len(), links);
         Self { ports, rings, hold: Hold::new(held_packets), egress, examined }
     }
 
@@ -65,32 +66,35 @@ impl<P: Port> Exits<P> {
             Verdict::Split(out) => self.send_in_pieces(out, packet, context),
             Verdict::Hold(key) => {
                 self.rings.request(key);
-                if let Err(packet) = self.hold.add(key, (port, packet), context.now_ms) {
-                    drop_packet(tally, &packet, DropReason::NeighborUnresolved);
+                let length = packet.length();
+                match self.hold.add(key, (port, packet), context.now_ms) {
+                    Ok(()) => take_back(tally, length),
+                    Err(_) => tally.drop(DropReason::NeighborUnresolved),
                 }
             }
-            Verdict::HandOver(worker) => match self.rings.hand_over(worker, (port, packet)) {
-                Ok(()) => tally.add(Counter::HandedOut, 1),
-                Err(packet) => drop_packet(tally, &packet, DropReason::HandoverFull),
-            },
-            Verdict::Drop(reason) => drop_packet(tally, &packet, reason),
+            Verdict::HandOver(worker) => {
+                let length = packet.length();
+                match self.rings.hand_over(worker, (port, packet)) {
+                    Ok(()) => {
+                        take_back(tally, length);
+                        tally.add(Counter::HandedOut, 1);
+                    }
+                    Err(_) => tally.drop(DropReason::HandoverFull),
+                }
+            }
+            Verdict::Drop(reason) => tally.drop(reason),
             Verdict::Refuse(reason, message) => {
-                drop_packet(tally, &packet, reason);
+                tally.drop(reason);
                 self.inform(message, &packet, port, context);
             }
             Verdict::Control | Verdict::Urgent | Verdict::Kernel => {
-                let bytes = packet.length() as u64;
                 let passed = match verdict {
                     Verdict::Urgent => self.report(Urgent { port, received_at: context.now, packet }),
                     _ => self.rings.punt(verdict, (port, packet)),
                 };
                 match passed {
-                    Ok(counter) => {
-                        tally.add(Counter::Rx, 1);
-                        tally.add(Counter::RxBytes, bytes);
-                        tally.add(counter, 1);
-                    }
-                    Err((packet, reason)) => drop_packet(tally, &packet, reason),
+                    Ok(counter) => tally.add(counter, 1),
+                    Err((_, reason)) => tally.drop(reason),
                 }
             }
         }
@@ -139,9 +143,8 @@ impl<P: Port> Exits<P> {
     }
 }
 
-/// Counts the death of a packet, which the caller drops.
-pub(super) fn drop_packet(tally: &mut Tally, packet: &impl Packet, reason: DropReason) {
-    tally.add(Counter::Rx, 1);
-    tally.add(Counter::RxBytes, packet.length() as u64);
-    tally.drop(reason);
+/// A packet whose fate is not decided yet, or by another worker, is not counted yet, or there.
+fn take_back(tally: &mut Tally, length: usize) {
+    tally.subtract(Counter::Rx, 1);
+    tally.subtract(Counter::RxBytes, length as u64);
 }

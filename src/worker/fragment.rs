@@ -69,6 +69,9 @@ fn first<F: WorkerFamily, P: Packet>(
         remember(context, key, Heading::HandOver(owner))?;
         return Err(Verdict::HandOver(owner));
     }
+    if !context.fragments.has_room(&key, context.now_ms) {
+        return Err(Verdict::Drop(DropReason::FragmentTableFull));
+    }
     let signal = match protocol {
         Protocol::Tcp => read(ip, datagram.l4_offset + 13).map_or(0, |[flags]| flags),
         _ => 0,
@@ -78,7 +81,7 @@ fn first<F: WorkerFamily, P: Packet>(
     let verdict = forward_flow(&flow, datagram.l4_offset, sessions, context, views, packet, from);
     // Held or sent, the later fragments go the same way.
     if matches!(verdict, Verdict::Transmit(_) | Verdict::Split(_) | Verdict::Hold(_)) {
-        let heading = heading(sessions, context, &flow).ok_or(DROP_UNSUPPORTED)?;
+        let heading = heading(sessions, context, &flow, &key).ok_or(DROP_UNSUPPORTED)?;
         remember(context, key, heading)?;
         if let (Verdict::Transmit(out) | Verdict::Split(out), Heading::Translate { id, .. }) =
             (verdict, heading)
@@ -96,16 +99,24 @@ fn heading<F: WorkerFamily>(
     sessions: &mut Sessions,
     context: &mut Context,
     flow: &Flow<F>,
+    key: &FragmentKey,
 ) -> Option<Heading> {
     let table = F::table(sessions);
     let reference = table.find(table.hash(&flow.tuple, flow.protocol), &flow.tuple, flow.protocol)?;
     let session = table.get(reference)?;
     let leaving = session.leaving(reference.direction());
+    let to = (leaving.source(), leaving.destination());
+    // A first fragment that comes twice, or was held, belongs to the later ones that went before.
+    let known = match context.fragments.find(key, context.now_ms) {
+        Some(Heading::Translate { source, destination, id, .. }) if (source, destination) == to => Some(id),
+        _ => None,
+    };
     Some(Heading::Translate {
-        source: leaving.source(),
-        destination: leaving.destination(),
-        id: context.next_datagram_id(),
+        source: to.0,
+        destination: to.1,
+        id: known.unwrap_or_else(|| context.next_datagram_id()),
         instance: session.instance(),
+        backend: session.backend(),
     })
 }
 
@@ -125,9 +136,11 @@ fn later<F: WorkerFamily, P: Packet>(
     key: FragmentKey,
 ) -> Result<Verdict, Verdict> {
     let unmatched = Verdict::Drop(DropReason::FragmentUnmatched);
-    let (source, destination, id, instance) =
+    let (source, destination, id, instance, backend) =
         match context.fragments.find(&key, context.now_ms).ok_or(unmatched)? {
-            Heading::Translate { source, destination, id, instance } => (source, destination, id, instance),
+            Heading::Translate { source, destination, id, instance, backend } => {
+                (source, destination, id, instance, backend)
+            }
             Heading::HandOver(owner) if from.arrival == Arrival::Wire => {
                 return Err(Verdict::HandOver(owner));
             }
@@ -146,6 +159,7 @@ fn later<F: WorkerFamily, P: Packet>(
         return Err(Verdict::Drop(DropReason::TooBig));
     }
     let to = F::pair(source, destination).ok_or(unmatched)?;
+    context.backends.packet(backend, datagram.end as u64);
     if let Some(ip) = packet.data_mut().get_mut(inside.l2_length..) {
         lower_hop_limit::<F>(ip);
         renumber::<F>(ip, fragment, id);

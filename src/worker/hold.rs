@@ -2,7 +2,7 @@
 //! unreachable backend takes nothing from the others.
 
 use super::verdict::HopKey;
-use crate::types::PortId;
+use crate::{plane::NextHops, types::PortId};
 use std::collections::VecDeque;
 
 /// Packets kept per next hop: a datagram of 32,000 bytes in fragments, and a few more.
@@ -29,11 +29,26 @@ impl<P> Waiting<P> {
 pub(super) struct Hold<P> {
     queue: VecDeque<Waiting<P>>,
     capacity: usize,
+    looked_ms: u32,
+    resolutions: u64,
 }
 
 impl<P> Hold<P> {
     pub(super) fn new(capacity: usize) -> Self {
-        Self { queue: VecDeque::with_capacity(capacity), capacity }
+        Self { queue: VecDeque::with_capacity(capacity), capacity, looked_ms: 0, resolutions: 0 }
+    }
+
+    /// Whether a packet may be free to go or have waited too long: a next hop was resolved since the last look, or
+    /// a millisecond is over.
+    #[inline]
+    pub(super) fn is_due(&mut self, next_hops: &NextHops, now_ms: u32) -> bool {
+        if self.queue.is_empty() {
+            return false;
+        }
+        let resolutions = next_hops.resolutions();
+        let due = resolutions != self.resolutions || now_ms != self.looked_ms;
+        (self.resolutions, self.looked_ms) = (resolutions, now_ms);
+        due
     }
 
     pub(super) fn len(&self) -> usize {

@@ -48,8 +48,10 @@ pub(super) fn answer<P: Packet>(
 ) -> Verdict {
     let start = context.port(from.port).map_or(14, |port| port.l2_length);
     let ip = packet.data().get(start..).unwrap_or_default();
-    if Message::parse(ip, datagram) != Ok(Message::EchoRequest) {
-        return stranger(context, from);
+    match Message::parse(ip, datagram) {
+        Ok(Message::EchoRequest) => {}
+        Ok(_) | Err(DropReason::UnsupportedProtocol) => return stranger(context, from),
+        Err(reason) => return Verdict::Drop(reason),
     }
     if !context.icmp_budget.take(context.now_ms) {
         return Verdict::Drop(DropReason::IcmpLimited);
@@ -101,6 +103,9 @@ fn translate<F: WorkerFamily, P: Packet>(
     let inner = session.arriving(direction.reversed());
     let outer = session.leaving(direction).addresses;
     let outside = context.port(hop.port).ok_or(Verdict::Drop(DropReason::NoRoute))?;
+    if datagram.end > usize::from(outside.facts.mtu) {
+        return Err(Verdict::Drop(DropReason::TooBig));
+    }
     if let Some(ip) = packet.data_mut().get_mut(start..) {
         translate_error::<F>(ip, datagram, outer, &inner).map_err(Verdict::Drop)?;
         lower_hop_limit::<F>(ip);

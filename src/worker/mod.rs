@@ -40,12 +40,12 @@ pub use run::{Idle, Rest, Stop, run};
 
 use self::{
     core::Core,
-    exits::{Exits, drop_packet},
+    exits::Exits,
     verdict::{Arrival, Source},
 };
 use crate::{
     plane::{Counter, Counters, Examined, Queue, Reader, Routes},
-    port::{Burst, Port},
+    port::{BURST, Burst, Packet, Port},
     service::ServiceTable,
     types::{DropReason, Instant, PortId},
 };
@@ -77,8 +77,9 @@ impl<P: Port> Worker<P> {
         let held_packets = settings.held_packets;
         let queues = settings.ports.iter().map(|port| Queue::new(port.facts.rx_descriptors.into())).collect();
         let examined = Arc::clone(&settings.examined);
+        let links = Arc::clone(&settings.links);
         let core = Core::new(settings, rings.sync.take());
-        let exits = Exits::new(ports, rings, Arc::clone(&examined), held_packets);
+        let exits = Exits::new(ports, rings, Arc::clone(&examined), links, held_packets);
         Self { core, exits, services, routes, counters, queues, examined, published_ms: 0 }
     }
 
@@ -87,10 +88,19 @@ impl<P: Port> Worker<P> {
         &mut self.exits.ports
     }
 
+    /// Allocates what its thread needs. Called on that thread, before the first turn.
+    pub fn prepare(&mut self) {
+        self.services.prepare();
+        self.routes.prepare();
+    }
+
     /// One turn at `now`: takes what has arrived, decides, sends. Returns whether there was anything to do.
     pub fn turn(&mut self, now: Instant) -> bool {
         self.core.begin(now);
         let mut found = self.core.adopt(self.services.load());
+        // What waited leaves before what comes behind it.
+        found |= self.exits.hold.is_due(&self.core.context.next_hops, self.core.context.now_ms)
+            && self.release_held();
         for port in 0..self.exits.ports.len() {
             let mut burst = Burst::new();
             let received = self.exits.ports[port].receive(&mut burst);
@@ -106,9 +116,6 @@ impl<P: Port> Worker<P> {
             }
         }
         found |= self.take_handed_in();
-        if self.core.context.now_ms != self.published_ms {
-            found |= self.release_held();
-        }
         self.exits.flush(&mut self.core.context.tally);
         found |= self.exits.inject(&mut self.core.context.tally);
         self.keep_house(found);
@@ -120,7 +127,7 @@ impl<P: Port> Worker<P> {
         for ring in 0..self.exits.rings.handed_in.len() {
             let mut burst = Burst::new();
             let mut port = PortId(0);
-            while !burst.is_full() {
+            for _ in 0..BURST {
                 let Ok((from, packet)) = self.exits.rings.handed_in[ring].pop() else { break };
                 found = true;
                 self.core.context.tally.add(Counter::HandedIn, 1);
@@ -148,7 +155,10 @@ impl<P: Port> Worker<P> {
                 burst.push(waiting.packet);
                 self.process(&mut burst, Source { port: waiting.port, arrival: Arrival::Again });
             } else if waiting.is_due(self.core.context.now_ms) {
-                drop_packet(&mut self.core.context.tally, &waiting.packet, DropReason::NeighborUnresolved);
+                let tally = &mut self.core.context.tally;
+                tally.add(Counter::Rx, 1);
+                tally.add(Counter::RxBytes, waiting.packet.length() as u64);
+                tally.drop(DropReason::NeighborUnresolved);
             } else {
                 self.exits.hold.put_back(waiting);
             }

@@ -23,7 +23,7 @@ pub const ECHO_PORT: u16 = 3785;
 /// Whether a client begins anew with the tuple of a session that is over.
 #[inline]
 pub(super) fn reopens<F: WorkerFamily>(session: &Session<F>, direction: Direction, flow: &Flow<F>) -> bool {
-    session.state.is_over() && direction == Direction::Inbound && opens(flow.protocol, flow.signal)
+    session.state.may_begin_anew() && direction == Direction::Inbound && opens(flow.protocol, flow.signal)
 }
 
 /// The session of a packet that the batched look-up did not find: in its second bucket, opened meanwhile, or new.

@@ -62,6 +62,7 @@ pub type Stop = AtomicBool;
 
 /// Turns the worker until `stop`. `clock` gives the process's time.
 pub fn run<P: Port>(worker: &mut Worker<P>, idle: Idle, stop: &Stop, clock: impl Fn() -> Instant) {
+    worker.prepare();
     let mut rest = Rest::new(idle);
     while !stop.load(Relaxed) {
         let found = worker.turn(clock());

@@ -1,10 +1,7 @@
 //! Packets larger than the MTU of the port they leave by, where IPv4 lets a router cut them. The first piece is the packet
 //! itself; the others are made.
 
-use super::{
-    core::Context,
-    exits::{Exits, drop_packet},
-};
+use super::{core::Context, exits::Exits};
 use crate::{
     packet::Divisible,
     plane::Counter,
@@ -23,17 +20,14 @@ impl<P: Port> Exits<P> {
     #[cold]
     pub(super) fn send_in_pieces(&mut self, out: PortId, mut packet: P::Packet, context: &mut Context) {
         let Some(queue) = self.ports.get_mut(out.index()) else {
-            return drop_packet(&mut context.tally, &packet, DropReason::NoRoute);
+            return context.tally.drop(DropReason::NoRoute);
         };
-        let length = packet.length();
         let mut pieces = match cut(&mut packet, context, out, || queue.allocate()) {
             Ok(pieces) => pieces,
-            Err(reason) => return drop_packet(&mut context.tally, &packet, reason),
+            Err(reason) => return context.tally.drop(reason),
         };
         context.flush_journal();
         let tally = &mut context.tally;
-        // The first piece counts as received when it is sent; so does what it lost.
-        tally.add(Counter::RxBytes, (length - packet.length()) as u64);
         self.egress.push(out, packet, tally);
         // The first piece shows the ports: nobody should have to wait for it.
         self.flush(tally);

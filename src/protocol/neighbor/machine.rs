@@ -99,7 +99,14 @@ impl Neighbors {
 
     /// All neighbours, for people to read.
     pub fn neighbors(&self) -> impl Iterator<Item = Neighbor> {
-        self.slots.iter().map(|(slot, (port, address), entry)| Neighbor {
+        (0..self.slots() as u32).filter_map(|slot| self.neighbor(NextHopId(slot)))
+    }
+
+    /// Who is in a slot, for people to read.
+    pub fn neighbor(&self, slot: NextHopId) -> Option<Neighbor> {
+        let entry = self.slots.get(slot)?;
+        let (port, address) = self.slots.key(slot);
+        Some(Neighbor {
             slot,
             port,
             address,
