@@ -5,6 +5,7 @@ mod addresses;
 mod neighbors;
 mod outlet;
 mod pinned;
+mod risen;
 mod run;
 mod view;
 mod watchdog;
@@ -16,7 +17,7 @@ pub use view::NeighborView;
 pub use watchdog::{Stall, Watchdog};
 
 use crate::{
-    plane::{Counters, HaState, NextHops, Ownership, Pins, Reader},
+    plane::{Counters, HaState, Links, NextHops, Ownership, Pins, Reader},
     port::Port,
     protocol::neighbor::Neighbors,
     service::ServiceTable,
@@ -55,6 +56,8 @@ pub struct Settings<P: Port> {
     pub next_hops: Arc<NextHops>,
     /// Where it says who serves.
     pub ownership: Arc<Ownership>,
+    /// Which ports have a link.
+    pub links: Arc<Links>,
     /// The workers' heartbeats.
     pub workers: Vec<Arc<Counters>>,
     /// A worker that does not turn for so long counts as stalled.
@@ -99,6 +102,7 @@ pub struct Control<P: Port> {
     ownership: Arc<Ownership>,
     neighbors: Neighbors,
     pinned: pinned::Pinned,
+    risen: risen::Risen,
     view: Arc<NeighborView>,
     /// The neighbour that is looked at next.
     reviewed: usize,
@@ -130,6 +134,7 @@ impl<P: Port> Control<P> {
             next_hops: settings.next_hops,
             ownership: settings.ownership,
             pinned: pinned::Pinned::default(),
+            risen: risen::Risen::new(settings.links),
             view: Arc::new(NeighborView::new(neighbors.slots())),
             reviewed: 0,
             neighbors,
