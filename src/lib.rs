@@ -12,7 +12,8 @@
 //! | 5 | `worker` |
 //! | 6 | `control` |
 //! | 7 | `manage` `simulator` |
-//! | 8 | `cli` `bench` |
+//! | 8 | `bench` |
+//! | 9 | `cli` |
 
 pub mod bench;
 pub mod cli;

@@ -7,7 +7,7 @@ use std::path::Path;
 pub(super) fn run(file: &Path, show: bool) -> Result<(), Failure> {
     let checked = Config::check_file(file, &Machine::this());
     for warning in &checked.warnings {
-        table::complain(&format!("warning: {warning}"));
+        table::complain(&warning.to_string());
     }
     let config = checked.config.map_err(|mistakes| Failure::Bad(mistakes.to_string()))?;
     if show {

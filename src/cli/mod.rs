@@ -1,4 +1,4 @@
-//! L8: the command line.
+//! L9: the command line.
 
 mod check;
 mod client;

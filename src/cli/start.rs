@@ -11,7 +11,7 @@ use tracing_subscriber::filter::LevelFilter;
 pub(super) fn run(file: &Path) -> Result<(), Failure> {
     let checked = Config::check_file(file, &Machine::this());
     for warning in &checked.warnings {
-        table::complain(&format!("warning: {warning}"));
+        table::complain(&warning.to_string());
     }
     let config = checked.config.map_err(|mistakes| Failure::Bad(mistakes.to_string()))?;
     log_to_stderr(config.log.level);

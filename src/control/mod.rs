@@ -9,6 +9,7 @@ mod outlet;
 mod pair_view;
 mod peer_link;
 mod pinned;
+mod risen;
 mod run;
 mod sync;
 mod sync_view;
@@ -27,7 +28,7 @@ pub use view::NeighborView;
 pub use watchdog::{Stall, Watchdog};
 
 use crate::{
-    plane::{Counters, Examined, HaState, Histogram, NextHops, Ownership, Pins, Reader, Routes},
+    plane::{Counters, Examined, HaState, Histogram, Links, NextHops, Ownership, Pins, Reader, Routes},
     port::Port,
     protocol::{bfd as bfd_protocol, neighbor::Neighbors, pair::Difference},
     service::ServiceTable,
@@ -74,6 +75,8 @@ pub struct Settings<P: Port> {
     pub next_hops: Arc<NextHops>,
     /// Where it says who serves.
     pub ownership: Arc<Ownership>,
+    /// Which ports have a link.
+    pub links: Arc<Links>,
     /// The workers' heartbeats.
     pub workers: Vec<Arc<Counters>>,
     /// A worker that does not turn for so long counts as stalled.
@@ -133,6 +136,7 @@ pub struct Control<P: Port> {
     ownership: Arc<Ownership>,
     neighbors: Neighbors,
     pinned: pinned::Pinned,
+    risen: risen::Risen,
     view: Arc<NeighborView>,
     /// The neighbour that is looked at next.
     reviewed: usize,
@@ -187,6 +191,7 @@ impl<P: Port> Control<P> {
             next_hops: settings.next_hops,
             ownership: settings.ownership,
             pinned: pinned::Pinned::default(),
+            risen: risen::Risen::new(settings.links),
             view: Arc::new(NeighborView::new(neighbors.slots())),
             reviewed: 0,
             neighbors,

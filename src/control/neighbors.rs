@@ -94,10 +94,11 @@ impl<P: Port> Control<P> {
         found
     }
 
-    /// Goes on with what takes many turns: pins what management names, and looks at some neighbours, at all of them
+    /// Goes on with what takes many turns: pins what management names, asks behind links that came up, and looks at some neighbours, at all of them
     /// within a second.
     pub(super) fn keep_neighbors(&mut self, now: Instant) {
         self.pinned.step(self.pins.load(), &mut self.neighbors, now);
+        self.risen.step(&mut self.neighbors, now);
         let slots = self.neighbors.slots();
         for _ in 0..slots.div_ceil(REVIEW_STEPS) {
             let slot = NextHopId(self.reviewed as u32);

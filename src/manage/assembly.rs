@@ -209,6 +209,7 @@ pub fn assemble<P: Port>(config: Config, parts: Vec<PortParts<P>>) -> Result<Ass
         routes: routes.reader(),
         next_hops,
         ownership: Arc::clone(&ownership),
+        links: Arc::clone(&links),
         workers: counters.clone(),
         stall: config.cores.stall,
         max_neighbors: config.limits.neighbors as usize,

@@ -3,7 +3,8 @@
 use crate::types::PortId;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-/// A bit a port. Management writes it, for it asks the devices; workers read it once for every burst they send.
+/// A bit a port. Management writes it, for it asks the devices; workers read it once for every burst they send, the
+/// control core every millisecond.
 #[derive(Debug, Default)]
 pub struct Links {
     /// Ports without a link. A port that nobody speaks of, or beyond the 32 there may be, has one.
@@ -26,6 +27,11 @@ impl Links {
         Self::bit(port).is_none_or(|bit| self.down.load(Relaxed) & bit == 0)
     }
 
+    /// The ports that have one, a bit each.
+    pub fn up(&self) -> u32 {
+        !self.down.load(Relaxed)
+    }
+
     #[inline]
     const fn bit(port: PortId) -> Option<u32> {
         1u32.checked_shl(port.0 as u32)
@@ -46,6 +52,6 @@ mod tests {
         assert!(!links.is_up(PortId(31)) && !links.is_up(PortId(0)) && links.is_up(PortId(1)));
         links.set(PortId(0), true);
         links.set(PortId(32), false);
-        assert_eq!(up(&links), 255);
+        assert_eq!((up(&links), links.up()), (255, u32::MAX >> 1));
     }
 }

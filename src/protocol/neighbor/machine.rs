@@ -178,19 +178,15 @@ impl Neighbors {
         }
     }
 
-    /// A port's link came up: whatever is needed behind it is asked again without waiting. Goes through all slots.
-    pub fn link_up(&mut self, port: PortId, now: Instant) {
-        for slot in (0..self.slots() as u32).map(NextHopId) {
-            let Some(entry) = self.slots.get(slot).filter(|_| self.slots.key(slot).0 == port) else {
-                continue;
-            };
-            match (entry.mac, entry.askable(now)) {
-                (Some(mac), _) if entry.state == State::Reachable => self.doubt(slot, Some(mac), now),
-                (None, askable) if entry.is_needed(now) => {
-                    self.enter(slot, State::Incomplete, None, now, askable)
-                }
-                _ => {}
+    /// The link that the neighbour in a slot is behind came up: if it is needed, it is asked again without waiting.
+    pub fn renew(&mut self, slot: NextHopId, now: Instant) {
+        let Some(entry) = self.slots.get(slot) else { return };
+        match (entry.mac, entry.askable(now)) {
+            (Some(mac), _) if entry.state == State::Reachable => self.doubt(slot, Some(mac), now),
+            (None, askable) if entry.is_needed(now) => {
+                self.enter(slot, State::Incomplete, None, now, askable)
             }
+            _ => {}
         }
     }
 

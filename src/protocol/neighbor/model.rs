@@ -142,7 +142,7 @@ impl Model {
                     self.claim(key(who), Some(mac.unwrap_or(super::model::mac(0))), true, true);
                 }
             }
-            Event::LinkUp(port) => self.machine.link_up(PortId(port), self.now),
+            Event::LinkUp(port) => super::tests::link_up(&mut self.machine, PortId(port), self.now),
             Event::Wait(wait, budget) => {
                 self.now = self.now + Duration::from_millis(wait);
                 let asks = self.machine.counters().asks;
