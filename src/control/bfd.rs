@@ -3,7 +3,7 @@
 use super::outlet::Outlet;
 use crate::{
     packet::{ETHER_IPV4, ETHER_IPV6, Ethernet},
-    plane::{Histogram, NextHops, Routes},
+    plane::{Bulletin, Histogram, NextHops, Routes},
     port::Port,
     protocol::bfd::{
         AddError, Change, Counters, MAX_DATAGRAM, Path, Random, Receipt, SessionId, Sessions, Settings,
@@ -12,7 +12,6 @@ use crate::{
     types::{Duration, Instant, PortId},
 };
 use arrayvec::ArrayVec;
-use parking_lot::Mutex;
 use std::{net::IpAddr, sync::Arc};
 
 /// Sessions a node has room for.
@@ -52,21 +51,21 @@ pub struct BfdEntry {
 /// All sessions, for management; renewed some times a second.
 #[derive(Debug)]
 pub struct BfdView {
-    entries: Mutex<Vec<BfdEntry>>,
+    entries: Bulletin<Vec<BfdEntry>>,
     timings: Box<[Timing]>,
 }
 
 impl BfdView {
     fn new() -> Self {
         Self {
-            entries: Mutex::new(Vec::with_capacity(MAX_BFD_SESSIONS)),
+            entries: Bulletin::new(|| Vec::with_capacity(MAX_BFD_SESSIONS)),
             timings: (0..MAX_BFD_SESSIONS).map(|_| Timing::default()).collect(),
         }
     }
 
     /// The sessions.
     pub fn list(&self) -> Vec<BfdEntry> {
-        self.entries.lock().clone()
+        self.entries.read()
     }
 
     /// How well the session in a slot is served.
@@ -191,21 +190,22 @@ impl Bfd {
         spoke
     }
 
-    /// Renews what management sees, unless it is just being read.
+    /// Renews what management sees.
     pub(super) fn publish(&self) {
-        let Some(mut entries) = self.view.entries.try_lock() else { return };
-        entries.clear();
-        for (id, session) in self.sessions.iter() {
-            let settings = session.settings();
-            entries.push(BfdEntry {
-                id,
-                path: settings.path,
-                timers: settings.timers,
-                status: session.status(),
-                counters: *session.counters(),
-                stamped: self.stamped.get(id.index()) == Some(&true),
-            });
-        }
+        self.view.entries.post(|entries| {
+            entries.clear();
+            entries.extend(self.sessions.iter().map(|(id, session)| {
+                let settings = session.settings();
+                BfdEntry {
+                    id,
+                    path: settings.path,
+                    timers: settings.timers,
+                    status: session.status(),
+                    counters: *session.counters(),
+                    stamped: self.stamped.get(id.index()) == Some(&true),
+                }
+            }));
+        });
     }
 }
 

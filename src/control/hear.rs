@@ -78,7 +78,7 @@ impl<P: Port> Control<P> {
             let mut burst = Burst::new();
             let Some(received) = self.outlet.receive(id, &mut burst) else { return found };
             if let Some(listening) = self.listening.get_mut(port)
-                && let Some(until) = listening.queue.after(received, now)
+                && let Some(until) = listening.queue.after(received, BURST, now)
             {
                 listening.until = until;
             }

@@ -4,7 +4,7 @@
 //! each port, until when its queue has been examined: at a burst that comes back short the queue is empty, and under
 //! constant load, once as many packets have come out as the queue can hold, all that lay there before have.
 
-use crate::{port::BURST, types::Instant};
+use crate::types::Instant;
 use crossbeam::utils::CachePadded;
 use std::sync::atomic::{
     AtomicU64,
@@ -27,12 +27,12 @@ impl Queue {
         Self { capacity: capacity as u64, received: 0, pending: (Instant::ZERO, 0) }
     }
 
-    /// A burst of `count` packets was taken in a turn that began at `now`. Returns a moment before which nothing
+    /// A burst of `count` packets, of at most `asked`, was taken in a turn that began at `now`. Returns a moment before which nothing
     /// received is still in the queue, if a new one is known.
     #[inline]
-    pub fn after(&mut self, count: usize, now: Instant) -> Option<Instant> {
+    pub fn after(&mut self, count: usize, asked: usize, now: Instant) -> Option<Instant> {
         self.received += count as u64;
-        if count < BURST {
+        if count < asked {
             self.pending = (now, self.received);
             return Some(now);
         }
@@ -88,6 +88,9 @@ impl Examined {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const BURST: usize = 32;
+
     use std::collections::VecDeque;
 
     fn at(nanos: u64) -> Instant {
@@ -97,17 +100,17 @@ mod tests {
     #[test]
     fn a_short_burst_says_now() {
         let mut queue = Queue::new(128);
-        assert_eq!(queue.after(0, at(5)), Some(at(5)));
-        assert_eq!(queue.after(BURST - 1, at(6)), Some(at(6)));
-        assert_eq!(queue.after(BURST, at(7)), None);
-        assert_eq!(queue.after(3, at(8)), Some(at(8)));
+        assert_eq!(queue.after(0, BURST, at(5)), Some(at(5)));
+        assert_eq!(queue.after(BURST - 1, BURST, at(6)), Some(at(6)));
+        assert_eq!(queue.after(BURST, BURST, at(7)), None);
+        assert_eq!(queue.after(3, BURST, at(8)), Some(at(8)));
     }
 
     #[test]
     fn full_bursts_say_so_after_a_queue_s_worth() {
         let mut queue = Queue::new(128);
-        queue.after(0, at(0));
-        let told: Vec<_> = (1..=12).filter_map(|turn| queue.after(BURST, at(turn))).collect();
+        queue.after(0, BURST, at(0));
+        let told: Vec<_> = (1..=12).filter_map(|turn| queue.after(BURST, BURST, at(turn))).collect();
         assert_eq!(told, [at(0), at(4), at(8)]);
     }
 
@@ -124,7 +127,7 @@ mod tests {
                 waiting.truncate(CAPACITY);
                 let count = waiting.len().min(BURST);
                 waiting.drain(..count);
-                if let Some(until) = queue.after(count, at(now)) {
+                if let Some(until) = queue.after(count, BURST, at(now)) {
                     proptest::prop_assert!(waiting.iter().all(|received| at(*received) >= until || count < BURST));
                 }
             }

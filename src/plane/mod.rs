@@ -1,6 +1,7 @@
 //! L3: the boundary between threads. Everything that crosses from one to another crosses here, and each shared
 //! thing has exactly one writer.
 
+mod bulletin;
 mod clock_fit;
 mod counters;
 mod examined;
@@ -17,6 +18,7 @@ mod slot;
 mod words;
 
 pub use crate::types::HaState;
+pub use bulletin::Bulletin;
 pub use clock_fit::{ClockFit, Mapping, Reading};
 pub use counters::{BackendCounters, Counter, Counters, Tally};
 pub use examined::{Examined, Queue};

@@ -104,7 +104,7 @@ impl<P: Port> Worker<P> {
         for port in 0..self.exits.ports.len() {
             let mut burst = Burst::new();
             let received = self.exits.ports[port].receive(&mut burst);
-            let looked_through = self.queues[port].after(received, now);
+            let looked_through = self.queues[port].after(received, BURST, now);
             if received > 0 {
                 found = true;
                 self.core.context.tally.add(Counter::Received, received as u64);
