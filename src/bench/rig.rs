@@ -79,6 +79,7 @@ pub(super) fn table<F: Family>(shape: &Shape, locals: u32, previous: Option<&Ser
         name: format!("bench{n}"),
         instance: InstanceId(0),
         vip: host::<F>(VIPS, n / 30_000 + 1),
+        secondary_vips: Vec::new(),
         ports: (80 + n % 30_000) as u16..=(80 + n % 30_000) as u16,
         protocol: shape.protocol,
         scheduler: SchedulerKind::Maglev,

@@ -211,6 +211,7 @@ impl Registry {
             name: wanted.name.clone(),
             instance: instance_id(&self.instances, &wanted.instance),
             vip: wanted.vip,
+            secondary_vips: Vec::new(),
             ports,
             protocol: wanted.protocol,
             scheduler: scheduler(wanted.scheduler),

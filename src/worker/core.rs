@@ -219,7 +219,7 @@ impl Core {
         self.context.tally.add(Counter::BusyTurns, u64::from(found));
     }
 
-    /// Looks at some sessions and ends those that were idle too long or whose service is gone.
+    /// Looks at some sessions and ends those that were idle too long or whose service or backend is gone.
     pub(super) fn age(&mut self, services: &ServiceTable) {
         let used = self.sessions.v4.used().max(self.sessions.v6.used());
         let elapsed = self.context.now_ms.wrapping_sub(self.aged_ms) as usize;
@@ -259,6 +259,9 @@ fn age<F: WorkerFamily>(
             }
         }
         let Some(service) = services.service(session.service()) else { return true };
+        if service.backend(session.backend()).is_none() {
+            return true;
+        }
         let established_ms = u32::try_from(service.spec().idle_timeout.as_millis()).unwrap_or(u32::MAX);
         session.idle_ms(*now_ms) >= timeouts.limit_ms(session.state, established_ms)
     };
