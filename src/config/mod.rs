@@ -48,6 +48,8 @@ pub use port_range::{PortRange, PortRangeParseError};
 pub use report::{Mistake, Mistakes};
 pub use service::{Backend, ClientAddress, Mode, Scheduler, Service};
 
+pub(crate) use text::{is_edge, is_host};
+
 use crate::types::InstanceId;
 use form::{Form, Section, may, must};
 use report::Report;

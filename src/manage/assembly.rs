@@ -1,16 +1,18 @@
 //! A node put together: workers, control core and what management keeps of them, over ports of any kind.
 
-use super::{Registry, SessionLists};
+use super::{Refusals, Registry, ServiceList, SessionLists};
 use crate::{
     config::Config,
     control::{self, Allocator, Control, Event, NeighborView, NodeAddresses, Outlet, OutletPort},
     packet::{HashKey, V4, V6},
     plane::{BackendCounters, Counters, Mapped, NextHops, Ownership, Publisher, Route, Routes},
     port::{Port, PortFacts},
+    service::BuildError,
     session::{LocalAddresses, Timeouts},
     types::{Duration, PortId, WorkerId},
     worker::{OnPort, PortSettings, RingSizes, Rings, Settings, Worker, rings},
 };
+use arc_swap::ArcSwap;
 use crossbeam::queue::ArrayQueue;
 use parking_lot::Mutex;
 use rtrb::{Consumer, Producer};
@@ -56,8 +58,10 @@ pub struct Shared {
     pub ports: Vec<PortFacts>,
     /// How each port does; renewed several times a second where there are devices.
     pub port_status: Mutex<Vec<PortStatus>>,
-    /// Services.
-    pub registry: Mutex<Registry>,
+    /// Services, for who changes them.
+    pub registry: Arc<Mutex<Registry>>,
+    /// Services, for who reads them.
+    pub services: Arc<ArcSwap<ServiceList>>,
     /// Each worker's counters.
     pub counters: Vec<Arc<Counters>>,
     /// Each worker's counts per backend.
@@ -107,9 +111,12 @@ pub enum AssemblyError {
         /// The system's word.
         source: io::Error,
     },
+    /// The addresses are refused.
+    #[error(transparent)]
+    Addresses(#[from] BuildError),
     /// The services are refused.
-    #[error("{0}")]
-    Services(#[from] super::RegistryError),
+    #[error(transparent)]
+    Services(#[from] Refusals),
 }
 
 /// Puts a node together.
@@ -119,14 +126,14 @@ pub enum AssemblyError {
 /// In words for the person who started it.
 pub fn assemble<P: Port>(config: Config, parts: Vec<PortParts<P>>) -> Result<Assembly<P>, AssemblyError> {
     let workers = config.cores.workers.len();
-    let mut registry = Registry::new(&config);
+    let mut registry = Registry::new(&config)?;
     registry.replace(config.services.clone(), std::time::Instant::now())?;
     let routes = Publisher::new(routes(&config));
     // The neighbour machine rests slots before it uses them again: it has three times as many.
     let next_hops = Arc::new(NextHops::new(3 * config.limits.neighbors as usize));
     let ownership = Arc::new(Ownership::new(config.instances().len() as u8));
     let counters: Vec<_> = (0..workers).map(|_| Arc::new(Counters::default())).collect();
-    let backend_slots = config.limits.backends as usize;
+    let backend_slots = Registry::backend_slots(&config) as usize;
     let backends: Vec<_> = (0..workers).map(|_| Arc::new(BackendCounters::new(backend_slots))).collect();
     let (near, far) = rings(workers, RingSizes::default());
     let events = Arc::new(ArrayQueue::new(256));
@@ -171,7 +178,8 @@ pub fn assemble<P: Port>(config: Config, parts: Vec<PortParts<P>>) -> Result<Ass
     let shared = Shared {
         port_status: Mutex::new(vec![PortStatus::default(); facts.len()]),
         ports: facts,
-        registry: Mutex::new(registry),
+        services: registry.published(),
+        registry: Arc::new(Mutex::new(registry)),
         counters,
         backends,
         ownership,

@@ -5,10 +5,14 @@
 
 pub mod api;
 mod assembly;
+mod commit;
 mod events;
+pub mod ha;
 mod kernel_interface;
 mod registry;
+mod saved;
 mod sessions;
+mod state_file;
 
 #[cfg(feature = "dpdk")]
 mod clock;
@@ -17,7 +21,13 @@ pub mod node;
 
 pub use assembly::KernelRings;
 pub use assembly::{Assembly, AssemblyError, PortParts, PortStatus, Shared, assemble};
-pub use events::log_events;
+pub use commit::{Changes, ChangesError, Transaction};
+pub use events::{EventLog, HISTORY, Record, Severity};
 pub use kernel_interface::{KernelInterfaceError, KernelInterfaces};
-pub use registry::{Registry, RegistryError, ServiceEntry};
+pub use registry::{
+    BackendEntry, Drain, Put, Refusal, RefusalKind, Refusals, Registry, Rule, Savepoint, ServiceChange,
+    ServiceEntry, ServiceKey, ServiceList, Settlement, Source,
+};
+pub use saved::{BgpNeighbor, BgpSpeaker, Endpoint, HostState, MAX_SAVED, Parked, Saved, SavedBfd};
 pub use sessions::SessionLists;
+pub use state_file::{Clocks, StateFile, StateFileError};

@@ -24,8 +24,8 @@ use std::{
 pub enum Change {
     /// It is as this says; new, or another than before.
     Put(ServiceSpec),
-    /// It listens no more, so there are no new sessions, but those it has go on.
-    Retire(ServiceId),
+    /// It is as this says but does not listen, so there are no new sessions, while those it has go on.
+    Retire(ServiceSpec),
     /// It is gone, and its sessions end.
     Remove(ServiceId),
 }
@@ -85,38 +85,44 @@ impl TableBuilder {
     ///
     /// The first contradiction found. The last table stays, and so does the builder.
     pub fn apply(&mut self, changes: Vec<Change>) -> Result<ServiceTable, BuildError> {
-        let mut put = Vec::new();
-        let mut leave = Vec::new();
+        let (mut put, mut retired, mut removed) = (Vec::new(), Vec::new(), Vec::new());
         for change in changes {
             match change {
-                Change::Put(spec) => {
-                    alone(&spec)?;
-                    put.push(spec);
-                }
-                Change::Retire(id) => leave.push((id, false)),
-                Change::Remove(id) => leave.push((id, true)),
+                Change::Put(spec) => put.push(spec),
+                Change::Retire(spec) => retired.push(spec),
+                Change::Remove(id) => removed.push(id),
             }
         }
-        let (services, backends) = self.counts(&put, &leave)?;
-        let addresses = self.addresses(&put, &leave)?;
+        put.iter().chain(&retired).try_for_each(alone)?;
+        let (services, backends) = self.counts(put.iter().chain(&retired), &removed)?;
+        let addresses = self.addresses(&put, &retired, &removed)?;
         // Nothing can fail from here on.
         (self.services, self.backends) = (services, backends);
         self.table.addresses = addresses;
-        self.take_leave(&leave);
+        self.remove(&removed);
+        for spec in &put {
+            self.retired.remove(&spec.id);
+        }
+        self.retired.extend(retired.iter().map(|spec| spec.id));
+        put.append(&mut retired);
         self.place(put);
         self.rings.forget_dead(self.services);
         Ok(self.table.clone())
     }
 
     /// How many services and backends there will be.
-    fn counts(&self, put: &[ServiceSpec], leave: &[(ServiceId, bool)]) -> Result<(usize, usize), BuildError> {
+    fn counts<'a>(
+        &self,
+        placed: impl Iterator<Item = &'a ServiceSpec>,
+        removed: &[ServiceId],
+    ) -> Result<(usize, usize), BuildError> {
         let (mut services, mut backends) = (self.services, self.backends);
         let of = |id: ServiceId| self.table.service(id).map(|service| service.spec.backends.len());
-        for count in leave.iter().filter(|(_, gone)| *gone).filter_map(|(id, _)| of(*id)) {
+        for count in removed.iter().filter_map(|id| of(*id)) {
             services -= 1;
             backends -= count;
         }
-        for spec in put {
+        for spec in placed {
             let before = of(spec.id);
             services += usize::from(before.is_none());
             backends = backends + spec.backends.len() - before.unwrap_or(0);
@@ -133,7 +139,8 @@ impl TableBuilder {
     fn addresses(
         &self,
         put: &[ServiceSpec],
-        leave: &[(ServiceId, bool)],
+        retired: &[ServiceSpec],
+        removed: &[ServiceId],
     ) -> Result<Arc<Addresses>, BuildError> {
         let listening = |id: ServiceId| {
             let service = self.table.service(id).filter(|_| !self.retired.contains(&id));
@@ -141,7 +148,8 @@ impl TableBuilder {
         };
         let moves = |spec: &&ServiceSpec| !listening(spec.id).is_some_and(|old| old.listens_like(spec));
         let come: Vec<&ServiceSpec> = put.iter().filter(moves).collect();
-        let left = leave.iter().map(|(id, _)| *id).chain(come.iter().map(|spec| spec.id));
+        let moved = come.iter().copied().chain(retired).map(|spec| spec.id);
+        let left = removed.iter().copied().chain(moved);
         let gone: Vec<&ServiceSpec> = left.filter_map(listening).collect();
         if come.is_empty() && gone.is_empty() {
             return Ok(Arc::clone(&self.table.addresses));
@@ -152,19 +160,15 @@ impl TableBuilder {
         self.table.addresses.changed(&gone, &come, &services).map(Arc::new)
     }
 
-    fn take_leave(&mut self, leave: &[(ServiceId, bool)]) {
-        for &(id, gone) in leave {
-            let Some(slot) = self.table.services.get_mut(id.index()) else { continue };
-            let Some(service) = slot.as_ref() else { continue };
-            if !gone {
-                self.retired.insert(id);
+    fn remove(&mut self, removed: &[ServiceId]) {
+        for id in removed {
+            let Some(service) = self.table.services.get_mut(id.index()).and_then(Option::take) else {
                 continue;
-            }
+            };
             if let Some((members, size)) = service.selector.ring_members() {
                 self.sizes.release(members, size);
             }
-            *slot = None;
-            self.retired.remove(&id);
+            self.retired.remove(id);
         }
         while self.table.services.last().is_some_and(Option::is_none) {
             self.table.services.pop();
@@ -178,7 +182,6 @@ impl TableBuilder {
         }
         let mut order = Vec::with_capacity(put.len());
         for spec in put {
-            self.retired.remove(&spec.id);
             let Some(old) = self.table.services.get(spec.id.index()) else { continue };
             if old.as_ref().is_some_and(|old| old.spec == spec) {
                 continue;

@@ -2,10 +2,10 @@
 
 use crate::{
     config::Scheduler,
-    manage::{ServiceEntry, Shared},
+    manage::{BackendEntry, ServiceEntry, Shared},
     plane::{Counter, Tally},
     session::{Record, State},
-    types::{BackendId, DropReason, Mac, Protocol},
+    types::{DropReason, Mac, Protocol},
 };
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use std::net::IpAddr;
@@ -107,7 +107,8 @@ impl LoadBalancer {
     /// A service with its counters.
     pub fn of(entry: &ServiceEntry, shared: &Shared) -> Self {
         let wanted = &entry.wanted;
-        let endpoint = |(backend, id): (&crate::config::Backend, &BackendId)| {
+        let endpoint = |entry: &BackendEntry| {
+            let (backend, id) = (&entry.wanted, &entry.id);
             let mut totals = (0, 0, 0, 0);
             for counters in &shared.backends {
                 let (packets, bytes, opened) = counters.totals(*id);
@@ -122,7 +123,7 @@ impl LoadBalancer {
                 endpoint_ip: backend.address,
                 target_port: backend.port.unwrap_or(0),
                 weight: backend.weight,
-                state: "active",
+                state: if entry.is_available() { "active" } else { "inactive" },
                 counter: format!("{}:{}", totals.0, totals.1),
                 sessions: totals.3,
                 sessions_total: totals.2,
@@ -140,9 +141,9 @@ impl LoadBalancer {
                 name: wanted.name.clone(),
                 scheduler: wanted.scheduler.name(),
                 instance: wanted.instance.clone(),
-                source: "file",
+                source: entry.source.name(),
             },
-            endpoints: wanted.backends.iter().zip(&entry.backends).map(endpoint).collect(),
+            endpoints: entry.backends.iter().map(endpoint).collect(),
         }
     }
 }

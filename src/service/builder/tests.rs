@@ -71,7 +71,7 @@ fn a_retired_service_listens_no_more_and_is_there_for_its_sessions() {
     let mut builder = builder();
     let spec = service(1, SchedulerKind::Maglev, &[1, 1]);
     let served = builder.apply(puts(&[spec.clone(), service(2, SchedulerKind::Maglev, &[1])])).unwrap();
-    let retired = builder.apply(vec![Change::Retire(ServiceId(1))]).unwrap();
+    let retired = builder.apply(vec![Change::Retire(spec.clone())]).unwrap();
     assert_eq!((found(&retired, 1, 80), found(&retired, 2, 80)), (None, Some(2)));
     assert_eq!(retired.role(v4(1)), None);
     assert!(retired.service(ServiceId(1)).unwrap().backend(BackendId(100)).is_some());
@@ -81,7 +81,7 @@ fn a_retired_service_listens_no_more_and_is_there_for_its_sessions() {
     let of = |table: &ServiceTable| std::ptr::from_ref(table.service(ServiceId(1)).unwrap());
     assert_eq!(of(&served), of(&back));
     // And another may listen there while it is retired.
-    builder.apply(vec![Change::Retire(ServiceId(1))]).unwrap();
+    builder.apply(vec![Change::Retire(spec)]).unwrap();
     let mut other = service(3, SchedulerKind::RoundRobin, &[1]);
     other.vip = v4(1);
     let other = builder.apply(puts(&[other])).unwrap();
@@ -214,8 +214,8 @@ proptest! {
                     }
                     Step::Retire(id) if model.contains_key(&id) => {
                         let (spec, _) = model[&id].clone();
-                        next.insert(id, (spec, false));
-                        changes.insert(id, Change::Retire(ServiceId(id)));
+                        next.insert(id, (spec.clone(), false));
+                        changes.insert(id, Change::Retire(spec));
                     }
                     Step::Remove(id) => {
                         next.remove(&id);
