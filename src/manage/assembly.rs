@@ -9,7 +9,7 @@ use crate::{
     port::{Port, PortFacts},
     service::BuildError,
     session::{LocalAddresses, Timeouts},
-    types::{Duration, PortId, WorkerId},
+    types::{BackendId, Duration, PortId, WorkerId},
     worker::{OnPort, PortSettings, RingSizes, Rings, Settings, Worker, rings},
 };
 use arc_swap::ArcSwap;
@@ -74,8 +74,36 @@ pub struct Shared {
     pub sessions: SessionLists,
     /// What the control core tells.
     pub events: Arc<ArrayQueue<Event>>,
-    /// The routes; kept so that readers see them.
-    pub routes: Publisher<Routes>,
+    /// The routes.
+    pub routes: Mutex<Publisher<Routes>>,
+}
+
+/// What a backend carries, all workers together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Load {
+    /// Packets forwarded, both directions, since its slot was first used.
+    pub packets: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+    /// Sessions opened.
+    pub opened: u64,
+    /// Sessions now.
+    pub sessions: u64,
+}
+
+impl Shared {
+    /// What a backend carries.
+    pub fn load_of(&self, id: BackendId) -> Load {
+        let mut load = Load::default();
+        for counters in &self.backends {
+            let (packets, bytes, opened) = counters.totals(id);
+            load.packets += packets;
+            load.bytes += bytes;
+            load.opened += opened;
+            load.sessions += counters.active(id);
+        }
+        load
+    }
 }
 
 /// The rings to and from the kernel interfaces.
@@ -186,7 +214,7 @@ pub fn assemble<P: Port>(config: Config, parts: Vec<PortParts<P>>) -> Result<Ass
         neighbors: control.neighbor_view(),
         sessions: SessionLists::new(far.commands, far.dumped),
         events,
-        routes,
+        routes: Mutex::new(routes),
         config,
     };
     let kernel = KernelRings { from_workers: far.kernel, to_wire: far.from_kernel };
@@ -253,7 +281,8 @@ fn settings(
     })
 }
 
-fn routes(config: &Config) -> Routes {
+/// The routes of a configuration: its ports' subnets and those it names.
+pub fn routes(config: &Config) -> Routes {
     let on_port = |number: usize| PortId(number as u8);
     let connected = config.ports.iter().enumerate().flat_map(|(number, port)| {
         port.addresses.iter().map(move |own| Route { to: own.network(), port: on_port(number), via: None })

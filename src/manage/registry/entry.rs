@@ -153,6 +153,11 @@ impl ServiceEntry {
         self.rule.as_ref().map_or(&self.wanted.name, |rule| &rule.name)
     }
 
+    /// The backends it lists, without those that leave.
+    pub fn listed(&self) -> impl Iterator<Item = &BackendEntry> {
+        self.backends.iter().take(self.wanted.backends.len())
+    }
+
     /// Whether it serves.
     pub const fn is_live(&self) -> bool {
         self.retired.is_none()
