@@ -3,12 +3,22 @@
 # make bench   the measurements of perf/RESULTS.md
 
 BUILD_PACKAGES := libdpdk-dev dpdk-dev libclang-dev pkg-config gcc
-LAB_PACKAGES := iproute2 iputils-ping ethtool curl nginx-light wrk iperf3 socat tcpdump tshark libusrsctp-examples
+LAB_PACKAGES := iproute2 iputils-ping ethtool curl nginx-light wrk iperf3 tcpdump tshark libusrsctp-examples \
+  frr bird2 keepalived
 
-.PHONY: build test lint unit lab build-packages lab-packages
+.PHONY: build demo test nic-test lint unit lab instructions accept-instructions tables compare build-packages lab-packages
 
 build: build-packages
 	cargo build --release
+
+# A real PCI network card under vfio, in a virtual machine. Debian 12 has a QEMU with such a card in bookworm-backports only,
+# which must be among its sources.
+nic-test: build-packages lab-packages
+	@lab/install busybox-static cpio kmod
+	@qemu-system-x86_64 -device help 2>/dev/null | grep -q '"igb"' || { . /etc/os-release; apt-get -qq update; \
+	  apt-get -qq install -y --no-install-recommends qemu-system-x86/$$VERSION_CODENAME-backports || \
+	  apt-get -qq install -y --no-install-recommends qemu-system-x86; }
+	HITLESS_NIC_TEST=1 cargo test --test nic -- --nocapture
 
 build-packages:
 	@lab/install $(BUILD_PACKAGES)
@@ -16,14 +26,42 @@ build-packages:
 lab-packages:
 	@lab/install $(LAB_PACKAGES)
 
-test: lint unit
+demo: build lab-packages
+	cargo build --release --package hitless-lab
+	target/release/demo
+
+test: lint unit lab instructions
 
 lint: build-packages
-	cargo fmt --check
-	cargo clippy --quiet --all-targets -- -D warnings
+	cargo fmt --all --check
+	cargo clippy --quiet --workspace --all-targets -- -D warnings
 	cargo clippy --quiet --all-targets --no-default-features -- -D warnings
 
 # Without DPDK and without root.
 unit: build-packages
 	cargo test --quiet --no-default-features
-	cargo test --quiet
+	cargo test --quiet --lib --test dpdk
+	cargo test --quiet --package hitless-lab
+
+# Real programs in network namespaces. Needs root.
+lab: build-packages lab-packages
+	cargo test --quiet --test lab -- --test-threads=1
+
+# Instructions of the data path's parts; fails when one has risen by more than 3 %.
+instructions:
+	@lab/install valgrind
+	cargo bench --quiet --no-default-features --bench instructions
+
+accept-instructions:
+	@lab/install valgrind
+	cargo bench --quiet --no-default-features --bench instructions -- --accept
+
+# The session table beside DPDK's, hashbrown and open addressing. Takes 6 GiB.
+tables: build-packages
+	cargo bench --quiet --no-default-features --bench tables
+	cc -O3 -march=native perf/rte_hash.c -o target/rte_hash $$(pkg-config --cflags --libs libdpdk)
+	target/rte_hash
+
+# The worker beside dpdk-testpmd, both on the same captures.
+compare: build
+	perf/compare

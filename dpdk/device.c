@@ -1,4 +1,5 @@
 /* Devices: probe, configure, start, close, ask. */
+#define ALLOW_EXPERIMENTAL_API /* rte_eth_read_clock, until 24.11 */
 #include "hitless_dpdk.h"
 
 #include <errno.h>
@@ -266,5 +267,19 @@ int hl_device_counters(uint16_t port, struct hl_counters *out)
 		.rx_no_buffer = stats.rx_nombuf,
 		.tx_errors = stats.oerrors,
 	};
+	return result;
+}
+
+int hl_device_clock(uint16_t port, uint64_t *ticks)
+{
+	return rte_eth_read_clock(port, ticks);
+}
+
+int hl_device_ptp_time(uint16_t port, uint64_t *nanoseconds)
+{
+	struct timespec time;
+	int result = rte_eth_timesync_read_time(port, &time);
+
+	*nanoseconds = result == 0 ? (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec : 0;
 	return result;
 }

@@ -195,6 +195,9 @@ int hl_device_all_multicast(uint16_t port);
 int hl_device_promiscuous(uint16_t port);
 int hl_device_link(uint16_t port, struct hl_link *link);
 int hl_device_counters(uint16_t port, struct hl_counters *counters);
+/* The free-running clock that receive times are told in, and the PTP clock in nanoseconds. */
+int hl_device_clock(uint16_t port, uint64_t *ticks);
+int hl_device_ptp_time(uint16_t port, uint64_t *nanoseconds);
 
 /* ---------------------------------------------------------------- bursts (queue.c) */
 

@@ -1,22 +1,23 @@
 //! `hitless bench forward`: what a packet of an established session costs.
 
 use super::{
-    frames::MIN_SIZE,
-    rig::{Rig, Shape},
+    measure::{SAMPLE, median, swap_macs, timed},
+    replay::Replay,
+    rig::{OURS, Rig, Shape, bytes_per_session, facts},
 };
 use crate::{
     packet::{V4, V6},
     plane::Mapped,
-    port::{Burst, Packet, Port},
-    types::Protocol,
+    port::BURST,
+    types::{Duration, PortId, Protocol},
 };
 use serde::Serialize;
-use std::time::Instant;
+use std::{net::IpAddr, sync::Barrier, thread};
 
 /// What to measure.
 #[derive(Clone, Copy, Debug)]
 pub struct Forward {
-    /// Sessions.
+    /// Sessions of a worker.
     pub flows: usize,
     /// Frame size in bytes, without the frame check sequence.
     pub size: usize,
@@ -30,6 +31,30 @@ pub struct Forward {
     pub services: u32,
     /// Backends of the service.
     pub backends: u32,
+    /// Packets a receive call gives, at most: 1 shows what a lone packet costs, from its receive call to its
+    /// transmit call and to the end of the turn.
+    pub burst: usize,
+    /// Workers, each on a core of its own and with its own frames and sessions.
+    pub workers: usize,
+    /// The address that frames of a capture are for; `None` for the benches' own captures.
+    pub vip: Option<IpAddr>,
+}
+
+impl Default for Forward {
+    fn default() -> Self {
+        Self {
+            flows: 1000,
+            size: 64,
+            protocol: Protocol::Udp,
+            family: 4,
+            seconds: 5.0,
+            services: 1,
+            backends: 3,
+            burst: BURST,
+            workers: 1,
+            vip: None,
+        }
+    }
 }
 
 /// The contract's keys.
@@ -39,24 +64,32 @@ pub struct ForwardReport {
     pub packets: u64,
     /// Time it took.
     pub seconds: f64,
-    /// Million packets a second.
+    /// Million packets a second, of all workers together.
     pub mpps: f64,
-    /// TSC cycles a packet.
+    /// TSC cycles a packet, of one worker.
     pub cycles_per_packet: f64,
     /// The same packets through a loop that only swaps MAC addresses.
     pub baseline_cycles_per_packet: f64,
-    /// Sessions.
+    /// Sessions of a worker.
     pub flows: usize,
     /// Memory a session, index included.
     pub bytes_per_session: f64,
+    /// Packets a receive call gives, at most.
+    pub burst: usize,
+    /// Workers.
+    pub workers: usize,
+    /// Packets all workers together forward, over what one of them does while the others stand still.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scaling: Option<f64>,
     /// TSC ticks a second.
     pub tsc_hz: f64,
 }
 
-/// Rounds of each kind, in turn, so that a slow moment of the machine meets both.
+/// Rounds of each kind, in turn, so that a slow moment of the machine meets all kinds.
 const ROUNDS: usize = 5;
-/// Frames whose checksums are verified.
-const SAMPLE: usize = 10_000;
+
+/// Buffers of a port: more than the first-level cache holds.
+const BUFFERS: usize = 4096;
 
 /// Runs it.
 ///
@@ -71,90 +104,142 @@ pub fn forward(what: &Forward) -> Result<ForwardReport, String> {
 }
 
 fn measure<F: Mapped>(what: &Forward) -> Result<ForwardReport, String> {
-    let shape = Shape {
-        flows: what.flows.max(1),
-        size: what.size.max(MIN_SIZE.min(64)),
-        protocol: what.protocol,
-        services: what.services.max(1),
-        backends: what.backends.max(1),
-    };
-    let mut rig =
-        Rig::<F>::new(shape, shape.flows + shape.flows / 8 + 64).map_err(|error| error.to_string())?;
-    let steady = rig.establish();
-    let count = 2 * shape.flows;
-    let length = steady.len() / count;
-    let tsc_hz = super::tsc_hz();
-    rig.port().load(steady, length, count.max(SAMPLE) as u64);
-    rig.port().record(SAMPLE);
-    rig.drain();
-    let recorded = std::mem::take(&mut rig.port().recorded);
-    if !rig.sample_is_right(&recorded, length) {
-        return Err("a forwarded packet is wrong: please report this with the command".into());
+    let cores = core_affinity::get_core_ids().unwrap_or_default();
+    let workers = what.workers.max(1);
+    if workers > 1 && cores.len() < workers {
+        return Err(format!("{workers} workers need as many cores, and {} are ours", cores.len()));
     }
-    rig.port().record(0);
-    let mut ours = Vec::new();
-    let mut baseline = Vec::new();
-    let (mut packets, mut seconds) = (0, 0.0);
-    let slice = what.seconds / ROUNDS as f64;
-    for _ in 0..ROUNDS {
-        let (n, elapsed) = timed(slice, |frames| {
-            rig.port().remaining = frames;
-            let before = rig.port().taken;
-            rig.drain();
-            rig.port().taken - before
-        });
-        packets += n;
-        seconds += elapsed;
-        ours.push(elapsed / n as f64);
-        let (n, elapsed) = timed(slice / 4.0, |frames| {
-            rig.port().remaining = frames;
-            swap_macs(rig.port(), frames)
-        });
-        baseline.push(elapsed / n as f64);
-    }
-    let cycles = median(&mut ours) * tsc_hz;
-    Ok(ForwardReport {
-        packets,
-        seconds,
-        mpps: tsc_hz / cycles / 1e6,
-        cycles_per_packet: cycles,
-        baseline_cycles_per_packet: median(&mut baseline) * tsc_hz,
-        flows: shape.flows,
-        bytes_per_session: super::rig::bytes_per_session::<F>(shape.flows),
-        tsc_hz,
-    })
+    let barrier = Barrier::new(workers);
+    let laps: Vec<Laps> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..workers)
+            .map(|number| {
+                let (barrier, core) = (&barrier, cores.get(number).copied());
+                scope.spawn(move || {
+                    if let Some(core) = core.filter(|_| workers > 1) {
+                        core_affinity::set_for_current(core);
+                    }
+                    Lane::<F>::prepare(what).map(|lane| lane.run(number, workers, barrier, what.seconds))
+                })
+            })
+            .collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().map_err(|_| "a worker's thread ended early".to_owned())?)
+            .collect::<Result<_, String>>()
+    })?;
+    Ok(report::<F>(what, &laps))
 }
 
-/// Calls `work` with frame counts until `seconds` are over; returns frames done and the time.
-fn timed(seconds: f64, mut work: impl FnMut(u64) -> u64) -> (u64, f64) {
-    let start = Instant::now();
-    let mut done = 0;
-    loop {
-        done += work(200_000);
-        let elapsed = start.elapsed().as_secs_f64();
-        if elapsed >= seconds {
-            return (done, elapsed);
+/// A worker and its frames in memory, its sessions open, ready to go.
+#[derive(Debug)]
+pub struct Lane<F: Mapped> {
+    rig: Rig<F, Replay>,
+}
+
+/// Seconds a packet in each round.
+#[derive(Debug, Default)]
+struct Laps {
+    together: Vec<f64>,
+    alone: Vec<f64>,
+    baseline: Vec<f64>,
+    packets: u64,
+    seconds: f64,
+}
+
+impl<F: Mapped> Lane<F> {
+    /// Opens the sessions, and looks at a sample of what the worker sends.
+    ///
+    /// # Errors
+    /// In words.
+    pub fn prepare(what: &Forward) -> Result<Self, String> {
+        let port = Replay::new(BUFFERS, what.burst);
+        let mut rig = Rig::<F, _>::new(Shape::new(what), vec![port], vec![facts(PortId(0), OURS, false)])
+            .map_err(|error| error.to_string())?;
+        let steady = rig.establish();
+        let (count, length) = (2 * rig.shape.flows, steady.length);
+        let deck = rig.deck();
+        deck.load(steady, count.max(SAMPLE) as u64);
+        deck.record(SAMPLE, length);
+        rig.drain();
+        let sample = rig.deck().recorded();
+        match rig.sample_is_right(&sample, length) {
+            true => Ok(Self { rig }),
+            false => Err("a forwarded packet is wrong: please report this with the command".into()),
         }
     }
-}
 
-/// The least a forwarder can do with a packet.
-fn swap_macs<P: Port>(port: &mut P, frames: u64) -> u64 {
-    let mut done = 0;
-    while done < frames {
-        let mut burst = Burst::new();
-        port.receive(&mut burst);
-        for packet in &mut burst {
-            if let Some(macs) = packet.data_mut().first_chunk_mut::<12>() {
-                macs.rotate_left(6);
+    /// All workers at once, each alone, and the baseline, in turn.
+    fn run(mut self, number: usize, workers: usize, barrier: &Barrier, seconds: f64) -> Laps {
+        let mut laps = Laps::default();
+        let slice = seconds / ROUNDS as f64;
+        for _ in 0..ROUNDS {
+            barrier.wait();
+            let (packets, elapsed) = timed(slice, |frames| self.forward(frames));
+            laps.packets += packets;
+            laps.seconds += elapsed;
+            laps.together.push(elapsed / packets as f64);
+            barrier.wait();
+            let (packets, elapsed) = timed(slice / 4.0, |frames| {
+                self.rig.deck().remaining = frames;
+                swap_macs(&mut self.rig.worker.ports_mut()[0], frames)
+            });
+            laps.baseline.push(elapsed / packets as f64);
+            for turn in 0..workers {
+                barrier.wait();
+                if turn == number && workers > 1 {
+                    let (packets, elapsed) = timed(slice / 2.0, |frames| self.forward(frames));
+                    laps.alone.push(elapsed / packets as f64);
+                }
             }
         }
-        done += port.transmit(&mut burst) as u64;
+        laps
     }
-    done
+
+    /// Forwards `frames` frames and returns how many were sent. Time is no clock's: each turn takes `step`, so that
+    /// the same work is done every time.
+    pub fn forward_in_steps(&mut self, frames: u64, step: Duration) -> u64 {
+        let deck = self.rig.deck();
+        deck.remaining = frames;
+        let before = deck.taken;
+        while self.rig.deck().remaining > 0 {
+            self.rig.turn_after(step);
+        }
+        self.rig.deck().taken - before
+    }
+
+    fn forward(&mut self, frames: u64) -> u64 {
+        self.rig.deck().remaining = frames;
+        let before = self.rig.deck().taken;
+        self.rig.drain();
+        self.rig.deck().taken - before
+    }
 }
 
-fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+fn report<F: Mapped>(what: &Forward, laps: &[Laps]) -> ForwardReport {
+    let tsc_hz = super::tsc_hz();
+    let mean = |seconds: fn(&Laps) -> &Vec<f64>| {
+        laps.iter().map(|laps| median(seconds(laps))).sum::<f64>() / laps.len() as f64
+    };
+    let rates = |seconds: fn(&Laps) -> &Vec<f64>, round: usize| -> f64 {
+        laps.iter().filter_map(|laps| seconds(laps).get(round)).map(|seconds| 1.0 / seconds).sum()
+    };
+    let workers = laps.len();
+    // Each round by itself: the machine's speed changes between rounds.
+    let scaling: Vec<f64> = (0..ROUNDS)
+        .map(|round| rates(|laps| &laps.together, round) / rates(|laps| &laps.alone, round) * workers as f64)
+        .collect();
+    let cycles = mean(|laps| &laps.together) * tsc_hz;
+    ForwardReport {
+        packets: laps.iter().map(|laps| laps.packets).sum(),
+        seconds: laps.iter().map(|laps| laps.seconds).fold(0.0, f64::max),
+        mpps: tsc_hz / cycles / 1e6 * workers as f64,
+        cycles_per_packet: cycles,
+        baseline_cycles_per_packet: mean(|laps| &laps.baseline) * tsc_hz,
+        flows: what.flows.max(1),
+        bytes_per_session: bytes_per_session::<F>(what.flows.max(1)),
+        burst: what.burst,
+        workers,
+        scaling: (workers > 1).then(|| median(&scaling)),
+        tsc_hz,
+    }
 }

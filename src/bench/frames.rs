@@ -78,3 +78,18 @@ pub(super) fn checks_out<F: Family>(frame: &[u8], protocol: Protocol) -> bool {
         + u32::from((segment.len() as u16).to_be());
     header && fold(pseudo + sum(segment)) == 0xffff
 }
+
+/// A step near the golden section of `count` that visits every place once, none near the last.
+pub(super) fn scattered_step(count: usize) -> usize {
+    let gcd = |mut a: usize, mut b: usize| {
+        while b != 0 {
+            (a, b) = (b, a % b);
+        }
+        a
+    };
+    let mut step = (count as f64 * 0.618_033_988_75) as usize | 1;
+    while gcd(step, count) != 1 {
+        step += 1;
+    }
+    step % count.max(1)
+}

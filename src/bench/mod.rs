@@ -1,11 +1,22 @@
 //! L8: `hitless bench`: measurements that print themselves.
 
+mod capture;
+mod connect;
+mod deck;
 mod forward;
 mod frames;
+mod measure;
+#[cfg(feature = "dpdk")]
+mod ports;
 mod replay;
 mod rig;
 
-pub use forward::{Forward, ForwardReport, forward};
+pub use capture::capture;
+pub use connect::{Connect, ConnectReport, connect};
+pub use forward::{Forward, ForwardReport, Lane, forward};
+#[cfg(feature = "dpdk")]
+pub use ports::forward_on_ports;
+pub use rig::frame;
 
 /// TSC ticks a second, measured against the operating system's clock.
 pub fn tsc_hz() -> f64 {

@@ -1,6 +1,7 @@
 //! A port in memory that deals out prepared frames for ever, as a capture replayed without end would: each frame
 //! is copied from its template into a buffer that has left the first-level cache.
 
+use super::deck::{Dealer, Deck, Line};
 use crate::{
     port::{Burst, Checksum, Packet, Port},
     types::Instant,
@@ -11,6 +12,11 @@ use std::collections::VecDeque;
 const HEADROOM: usize = 64;
 /// Room for a frame.
 const ROOM: usize = 1600;
+
+const _: () = assert!(
+    HEADROOM.is_multiple_of(size_of::<Line>()) && ROOM.is_multiple_of(size_of::<Line>()),
+    "whole cache lines"
+);
 
 /// A packet of a [`Replay`] port.
 #[derive(Debug)]
@@ -30,13 +36,12 @@ impl Frame {
 impl Packet for Box<Frame> {
     #[inline]
     fn data(&self) -> &[u8] {
-        self.bytes.get(usize::from(self.start)..usize::from(self.end)).unwrap_or_default()
+        &self.bytes[usize::from(self.start)..usize::from(self.end)]
     }
 
     #[inline]
     fn data_mut(&mut self) -> &mut [u8] {
-        let range = usize::from(self.start)..usize::from(self.end);
-        self.bytes.get_mut(range).unwrap_or_default()
+        &mut self.bytes[usize::from(self.start)..usize::from(self.end)]
     }
 
     #[inline]
@@ -77,49 +82,24 @@ impl Packet for Box<Frame> {
     fn prefetch(&self) {}
 }
 
-/// Frames of equal length, dealt out one after another for ever or a given number of times. They lie in memory in
-/// the order they are dealt, so reading them costs bandwidth and not latency, as a receive ring would.
+/// The port. Whole cache lines are copied, as a NIC writes them.
 #[derive(Debug)]
 pub(super) struct Replay {
-    templates: Vec<u8>,
-    length: usize,
-    next: usize,
+    deck: Deck,
     free: VecDeque<Box<Frame>>,
-    /// Frames still to deal.
-    pub(super) remaining: u64,
-    /// Frames taken back by [`Port::transmit`].
-    pub(super) taken: u64,
-    /// Copies of what was sent, while it has room for them.
-    pub(super) recorded: Vec<u8>,
-    room: usize,
+    /// Packets a call to [`Port::receive`] gives, at most.
+    burst: usize,
 }
 
 impl Replay {
-    pub(super) fn new(buffers: usize) -> Self {
-        Self {
-            templates: Vec::new(),
-            length: 0,
-            next: 0,
-            free: (0..buffers).map(|_| Frame::empty()).collect(),
-            remaining: 0,
-            taken: 0,
-            recorded: Vec::new(),
-            room: 0,
-        }
+    pub(super) fn new(buffers: usize, burst: usize) -> Self {
+        Self { deck: Deck::default(), free: (0..buffers).map(|_| Frame::empty()).collect(), burst }
     }
+}
 
-    /// Deals `templates`, each `length` bytes, `remaining` frames in all.
-    pub(super) fn load(&mut self, templates: Vec<u8>, length: usize, remaining: u64) -> Vec<u8> {
-        self.next = 0;
-        self.length = length;
-        self.remaining = remaining;
-        std::mem::replace(&mut self.templates, templates)
-    }
-
-    /// Keeps copies of the next `count` frames sent, instead of those kept before.
-    pub(super) fn record(&mut self, count: usize) {
-        self.room = count * self.length;
-        self.recorded = Vec::with_capacity(self.room);
+impl Dealer for Replay {
+    fn deck(&mut self) -> &mut Deck {
+        &mut self.deck
     }
 }
 
@@ -128,52 +108,32 @@ impl Port for Replay {
 
     #[inline]
     fn receive(&mut self, burst: &mut Burst<Box<Frame>>) -> usize {
-        let before = burst.len();
-        while !burst.is_full() && self.remaining > 0 {
-            let Some(template) = self.templates.get(self.next..self.next + self.length) else { break };
-            let Some(mut frame) = self.free.pop_front() else { break };
+        let length = self.deck.length();
+        let room = self.burst.min(burst.remaining_capacity()).min(self.free.len());
+        let count = room.min(usize::try_from(self.deck.remaining).unwrap_or(room));
+        for mut frame in self.free.drain(..count) {
+            let template = self.deck.deal();
+            let body = &mut frame.bytes.as_chunks_mut().0[HEADROOM / size_of::<Line>()..][..template.len()];
+            body.copy_from_slice(template);
             frame.start = HEADROOM as u16;
-            frame.end = (HEADROOM + self.length) as u16;
-            frame.bytes[HEADROOM..HEADROOM + self.length].copy_from_slice(template);
-            self.remaining -= 1;
-            self.next += self.length;
-            if self.next == self.templates.len() {
-                self.next = 0;
-            }
+            frame.end = (HEADROOM + length) as u16;
             burst.push(frame);
         }
-        burst.len() - before
+        count
     }
 
     #[inline]
     fn transmit(&mut self, burst: &mut Burst<Box<Frame>>) -> usize {
         let sent = burst.len();
-        self.taken += sent as u64;
-        for frame in burst.take() {
-            if self.recorded.len() < self.room {
-                self.recorded.extend_from_slice(frame.data());
-            }
-            self.free.push_back(frame);
+        self.deck.taken += sent as u64;
+        if self.deck.records() {
+            burst.iter().for_each(|frame| self.deck.keep(frame.data()));
         }
+        self.free.extend(burst.drain(..));
         sent
     }
 
     fn allocate(&mut self) -> Option<Box<Frame>> {
         self.free.pop_front()
     }
-}
-
-/// A step near the golden section of `count` that visits every place once, none near the last.
-pub(super) fn scattered_step(count: usize) -> usize {
-    let gcd = |mut a: usize, mut b: usize| {
-        while b != 0 {
-            (a, b) = (b, a % b);
-        }
-        a
-    };
-    let mut step = (count as f64 * 0.618_033_988_75) as usize | 1;
-    while gcd(step, count) != 1 {
-        step += 1;
-    }
-    step % count.max(1)
 }

@@ -1,13 +1,15 @@
-//! A complete worker on a [`Replay`] port, with sessions that were opened by packets.
+//! A complete worker on ports that deal frames, with sessions that were opened by packets.
 
 use super::{
-    frames::{append, checks_out, flags},
-    replay::{Replay, scattered_step},
+    Forward,
+    deck::{Dealer, Deck, Templates},
+    frames::{MIN_SIZE, append, checks_out, flags, scattered_step},
 };
 use crate::{
     packet::{Family, HashKey, Steering, Tuple, V4, V6},
     plane::{
-        BackendCounters, Counters, HaState, Mapped, NextHop, NextHops, Ownership, Publisher, Route, Routes,
+        BackendCounters, Counters, Examined, HaState, Mapped, NextHop, NextHops, Ownership, Publisher, Route,
+        Routes,
     },
     port::PortFacts,
     service::{Backend, Role, SchedulerKind, ServiceSpec, ServiceTable},
@@ -16,7 +18,7 @@ use crate::{
         BackendId, Duration, InstanceId, Instant, Mac, NextHopId, PortId, Prefix, Protocol, ServiceId,
         WorkerId,
     },
-    worker::{PortSettings, RingSizes, Settings, Worker, rings},
+    worker::{FarEnds, PortSettings, RingSizes, Settings, Worker, rings},
 };
 use std::{
     io,
@@ -25,10 +27,13 @@ use std::{
     sync::Arc,
 };
 
-const OURS: Mac = Mac([2, 0, 0, 0, 0, 1]);
-const NEIGHBOR: Mac = Mac([2, 0, 0, 0, 0, 2]);
-/// Buffers of the port: more than the first-level cache holds.
-const BUFFERS: usize = 4096;
+/// The benches' own address, where no device says another.
+pub(super) const OURS: Mac = Mac([2, 0, 0, 0, 0, 1]);
+/// Whoever is on the other side.
+pub(super) const NEIGHBOR: Mac = Mac([2, 0, 0, 0, 0, 2]);
+
+/// Not random: every run has its sessions in the same buckets.
+const KEY: HashKey = HashKey::new([0x9e37_79b9_7f4a_7c15, 0xd1b5_4a32_d192_ed03]);
 
 /// What a rig is made for.
 #[derive(Clone, Copy, Debug)]
@@ -38,11 +43,93 @@ pub(super) struct Shape {
     pub(super) protocol: Protocol,
     pub(super) services: u32,
     pub(super) backends: u32,
+    /// The first service's address; `None` for the benches' own.
+    pub(super) vip: Option<IpAddr>,
 }
 
-pub(super) struct Rig<F: Family> {
-    pub(super) worker: Worker<Replay>,
+impl Shape {
+    pub(super) fn new(what: &Forward) -> Self {
+        Self {
+            flows: what.flows.max(1),
+            size: what.size.max(MIN_SIZE.min(64)),
+            protocol: what.protocol,
+            services: what.services.max(1),
+            backends: what.backends.max(1),
+            vip: what.vip,
+        }
+    }
+
+    /// Sessions to make room for.
+    pub(super) const fn capacity(&self) -> usize {
+        self.flows + self.flows / 8 + 64
+    }
+
+    fn vip<F: Family>(&self) -> IpAddr {
+        self.vip.unwrap_or_else(|| host::<F>(VIPS, 1))
+    }
+
+    /// The tuple of a client's packets.
+    pub(super) fn client<F: Family>(&self, flow: usize) -> Tuple<F> {
+        let source = host::<F>(CLIENTS, (flow / PORTS_PER_CLIENT) as u32 + 1);
+        let port = 1024 + (flow % PORTS_PER_CLIENT) as u16;
+        Tuple::new((source, port), (self.vip::<F>(), VIP_PORT)).unwrap_or_default()
+    }
+
+    /// The clients' frames to `to`, in scattered order.
+    pub(super) fn clients_frames<F: Family>(&self, to: Mac, signal: u8) -> Templates {
+        let step = scattered_step(self.flows);
+        let mut templates = Templates::with_capacity(self.flows, self.size);
+        let mut frame = Vec::new();
+        for n in 0..self.flows {
+            let tuple = self.client::<F>(n.wrapping_mul(step) % self.flows);
+            frame.clear();
+            append(&mut frame, (NEIGHBOR, to), &tuple, self.protocol, signal, self.size);
+            templates.push(&frame);
+        }
+        templates
+    }
+}
+
+/// A port of a rig, as a device would say.
+pub(super) fn facts(id: PortId, mac: Mac, checks_ip: bool) -> PortFacts {
+    PortFacts {
+        id,
+        name: format!("bench{id}"),
+        mac,
+        mtu: 1500,
+        vlan: 0,
+        steering: Steering::Software { workers: 1 },
+        rx_descriptors: 1024,
+        hardware_timestamps: false,
+        checks_ip,
+    }
+}
+
+/// What not every bench needs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Extras {
+    /// Sessions to make room for; `None`: somewhat more than there are flows.
+    pub(super) capacity: Option<usize>,
+    /// Slots of the worker's rings for session sync; 0 for none.
+    pub(super) sync: usize,
+    /// How long a session that is not established may be idle.
+    pub(super) opening_ms: u32,
+}
+
+impl Default for Extras {
+    fn default() -> Self {
+        Self { capacity: None, sync: 0, opening_ms: 3_600_000 }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Rig<F: Family, P: Dealer> {
+    pub(super) worker: Worker<P>,
+    pub(super) far: FarEnds<P::Packet>,
+    pub(super) counters: Arc<Counters>,
     pub(super) shape: Shape,
+    mac: Mac,
+    now: Instant,
     _services: Publisher<ServiceTable>,
     _routes: Publisher<Routes>,
     clock: quanta::Clock,
@@ -61,7 +148,8 @@ const CLIENTS: u8 = 20;
 const VIPS: u8 = 10;
 const LOCALS: u8 = 11;
 const BACKENDS: u8 = 12;
-const GATEWAY: u8 = 13;
+const GATEWAYS: u8 = 13;
+const VIP_PORT: u16 = 80;
 /// Flows of one client address.
 const PORTS_PER_CLIENT: usize = 32_768;
 
@@ -78,9 +166,9 @@ pub(super) fn table<F: Family>(shape: &Shape, locals: u32, previous: Option<&Ser
         id: ServiceId(n),
         name: format!("bench{n}"),
         instance: InstanceId(0),
-        vip: host::<F>(VIPS, n / 30_000 + 1),
+        vip: if n == 0 { shape.vip::<F>() } else { host::<F>(VIPS, n / 30_000 + 1) },
         secondary_vips: Vec::new(),
-        ports: (80 + n % 30_000) as u16..=(80 + n % 30_000) as u16,
+        ports: VIP_PORT + (n % 30_000) as u16..=VIP_PORT + (n % 30_000) as u16,
         protocol: shape.protocol,
         scheduler: SchedulerKind::Maglev,
         idle_timeout: Duration::from_secs(3600),
@@ -97,63 +185,88 @@ pub(super) fn table<F: Family>(shape: &Shape, locals: u32, previous: Option<&Ser
     }
 }
 
-impl<F: Mapped> Rig<F> {
-    /// Room for `capacity` sessions.
-    pub(super) fn new(shape: Shape, capacity: usize) -> io::Result<Self> {
+/// A frame of a bench, of `size` bytes or more.
+pub fn frame<F: Family>(tuple: &Tuple<F>, protocol: Protocol, size: usize) -> Vec<u8> {
+    let mut frame = Vec::new();
+    append(&mut frame, (NEIGHBOR, OURS), tuple, protocol, flags::ACK, size);
+    frame
+}
+
+/// Everything by the first port, but the backends by the last.
+fn routes<F: Family>(ports: usize) -> (Routes, NextHops) {
+    let ends = [PortId(0), PortId(ports.saturating_sub(1) as u8)];
+    let gateways = [host::<F>(GATEWAYS, 1), host::<F>(GATEWAYS, 2)];
+    let everywhere = Prefix::host(host::<F>(0, 0)).widened(0);
+    let backends = Prefix::host(host::<F>(BACKENDS, 0)).widened(if F::VERSION == 4 { 8 } else { 32 });
+    let routes = [everywhere, backends].into_iter().zip(ends).zip(gateways);
+    let hops = NextHops::new(2);
+    for (slot, (port, gateway)) in (0..).zip(ends.into_iter().zip(gateways)) {
+        hops.resolve(NextHopId(slot), gateway, NextHop { mac: NEIGHBOR, port });
+    }
+    (Routes::new(routes.map(|((to, port), via)| Route { to, port, via: Some(via) }).collect()), hops)
+}
+
+impl<F: Mapped, P: Dealer> Rig<F, P> {
+    /// On ports of which `facts` tells; the first is the clients', the last the backends'.
+    pub(super) fn new(shape: Shape, ports: Vec<P>, facts: Vec<PortFacts>) -> io::Result<Self> {
+        Self::with(shape, ports, facts, Extras::default())
+    }
+
+    /// The same, with extras.
+    pub(super) fn with(
+        shape: Shape,
+        ports: Vec<P>,
+        facts: Vec<PortFacts>,
+        extras: Extras,
+    ) -> io::Result<Self> {
+        let capacity = extras.capacity.unwrap_or_else(|| shape.capacity());
         // Enough local addresses that no backend runs out of ports.
         let locals = (capacity / shape.backends as usize / 50_000 + 1) as u32;
         let services = Publisher::new(table::<F>(&shape, locals, None));
-        let gateway = host::<F>(GATEWAY, 1);
-        let everywhere = Prefix::host(host::<F>(0, 0)).widened(0);
-        let route = Route { to: everywhere, port: PortId(0), via: Some(gateway) };
-        let routes = Publisher::new(Routes::new(vec![route]));
-        let next_hops = Arc::new(NextHops::new(1));
-        next_hops.resolve(NextHopId(0), gateway, NextHop { mac: NEIGHBOR, port: PortId(0) });
+        let (routes, next_hops) = routes::<F>(ports.len());
+        let routes = Publisher::new(routes);
+        let mac = facts.first().map_or(OURS, |first| first.mac);
         let ownership = Arc::new(Ownership::new(1));
         ownership.set(InstanceId(0), HaState::Master, 1);
         let backend_slots = (shape.backends + shape.services) as usize;
         let (v4, v6) = if F::VERSION == 4 { (capacity, 0) } else { (0, capacity) };
         let settings = Settings {
             worker: WorkerId(0),
-            ports: vec![PortSettings {
-                facts: PortFacts {
-                    id: PortId(0),
-                    name: "replay".into(),
-                    mac: OURS,
-                    mtu: 1500,
-                    vlan: 0,
-                    steering: Steering::Software { workers: 1 },
-                    checks_ip: false,
-                },
-                kernel_interface: false,
-            }],
+            ports: facts.into_iter().map(|facts| PortSettings { facts, kernel_interface: false }).collect(),
             v4: V4::session_memory(v4)?,
             v6: V6::session_memory(v6)?,
-            key: HashKey::random(),
-            next_hops,
+            key: KEY,
+            next_hops: Arc::new(next_hops),
             ownership,
+            examined: Arc::new(Examined::new(ports.len())),
             backends: vec![Arc::new(BackendCounters::new(backend_slots))],
             backend_slots,
             local_addresses: LocalAddresses::new(
                 (0..locals).map(|n| (host::<F>(LOCALS, n + 1), InstanceId(0))),
             ),
             local_ports: 1024..=65535,
-            timeouts: Timeouts { opening_ms: 3_600_000, ..Timeouts::default() },
+            timeouts: Timeouts { opening_ms: extras.opening_ms, ..Timeouts::default() },
             held_packets: 16,
             fragments: 64,
         };
-        let (mut near, _) = rings(1, RingSizes { hand_over: 1, control: 64, kernel: 1 });
+        let sizes = RingSizes { hand_over: 1, control: 64, kernel: 1, sync: extras.sync };
+        let (mut near, far) = rings(1, sizes);
+        let counters = Arc::new(Counters::default());
         let worker = Worker::new(
-            vec![Replay::new(BUFFERS)],
+            ports,
             settings,
             services.reader(),
             routes.reader(),
             near.remove(0),
-            Arc::new(Counters::default()),
+            Arc::clone(&counters),
         );
         Ok(Self {
             worker,
+            far,
+            counters,
             shape,
+            mac,
+            now: Instant::ZERO,
             _services: services,
             _routes: routes,
             clock: quanta::Clock::new(),
@@ -161,57 +274,71 @@ impl<F: Mapped> Rig<F> {
         })
     }
 
-    pub(super) fn port(&mut self) -> &mut Replay {
-        &mut self.worker.ports_mut()[0]
+    /// The first port's frames.
+    pub(super) fn deck(&mut self) -> &mut Deck {
+        self.worker.ports_mut()[0].deck()
     }
 
-    /// The tuple of a client's packets.
-    pub(super) fn client(&self, flow: usize) -> Tuple<F> {
-        let source = host::<F>(CLIENTS, (flow / PORTS_PER_CLIENT) as u32 + 1);
-        let port = 1024 + (flow % PORTS_PER_CLIENT) as u16;
-        Tuple::new((source, port), (host::<F>(VIPS, 1), 80)).unwrap_or_default()
+    /// One turn of the worker, `step` after the last.
+    pub(super) fn turn_after(&mut self, step: Duration) {
+        self.now = self.now + step;
+        self.worker.turn(self.now);
     }
 
-    /// Turns until the port has dealt all it had.
+    /// One turn of the worker; whether it found anything, and the time stamp counter before it.
+    #[inline]
+    pub(super) fn turn(&mut self) -> (bool, u64) {
+        let before = self.clock.raw();
+        self.now = Instant::from_nanos(self.clock.delta_as_nanos(0, before));
+        (self.worker.turn(self.now), before)
+    }
+
+    /// Turns until the first port has dealt all it had.
     pub(super) fn drain(&mut self) {
         let mut idle = 0;
-        while self.port().remaining > 0 && idle < 1_000_000 {
-            let now = Instant::from_nanos(self.clock.delta_as_nanos(0, self.clock.raw()));
-            idle = if self.worker.turn(now) { 0 } else { idle + 1 };
+        while self.deck().remaining > 0 && idle < 1_000_000 {
+            idle = if self.turn().0 { 0 } else { idle + 1 };
         }
+    }
+
+    /// Deals `templates` once, and returns what was sent.
+    fn exchange(&mut self, templates: Templates, count: usize) -> Vec<u8> {
+        let length = templates.length;
+        for port in self.worker.ports_mut() {
+            port.deck().record(count, length);
+        }
+        self.deck().load(templates, count as u64);
+        self.drain();
+        self.worker.ports_mut().iter_mut().flat_map(|port| port.deck().recorded()).collect()
     }
 
     /// Opens every flow with packets and returns the frames of both directions, in scattered order.
-    pub(super) fn establish(&mut self) -> Vec<u8> {
+    pub(super) fn establish(&mut self) -> Templates {
         let Shape { flows, size, protocol, .. } = self.shape;
-        let step = scattered_step(flows);
-        let order = |n: usize| n.wrapping_mul(step) % flows;
-        let mut opening = Vec::with_capacity(flows * size);
-        for n in 0..flows {
-            append(&mut opening, (NEIGHBOR, OURS), &self.client(order(n)), protocol, flags::SYN, size);
-        }
-        let length = opening.len() / flows;
-        self.port().load(opening, length, flows as u64);
-        self.port().record(flows);
-        self.drain();
-        let sent = std::mem::take(&mut self.port().recorded);
+        let opening = self.shape.clients_frames::<F>(self.mac, flags::SYN);
+        let length = opening.length;
+        let sent = self.exchange(opening, flows);
         let replies: Vec<Tuple<F>> =
             sent.chunks(length).filter_map(|frame| sent_tuple::<F>(frame)).map(Tuple::swapped).collect();
         drop(sent);
+        let mac = self.mac;
+        let mut frame = Vec::new();
+        let mut reply = |templates: &mut Templates, n: usize, signal| {
+            frame.clear();
+            append(&mut frame, (NEIGHBOR, mac), &replies[n % replies.len()], protocol, signal, size);
+            templates.push(&frame);
+        };
         if protocol == Protocol::Tcp {
-            let mut answers = Vec::with_capacity(flows * length);
-            for reply in &replies {
-                append(&mut answers, (NEIGHBOR, OURS), reply, protocol, flags::SYN_ACK, size);
-            }
-            self.port().load(answers, length, replies.len() as u64);
-            self.drain();
+            let mut answers = Templates::with_capacity(replies.len(), size);
+            (0..replies.len()).for_each(|n| reply(&mut answers, n, flags::SYN_ACK));
+            self.exchange(answers, replies.len());
         }
-        let mut steady = Vec::with_capacity(2 * flows * length);
-        for n in 0..replies.len() {
-            append(&mut steady, (NEIGHBOR, OURS), &self.client(order(n)), protocol, flags::ACK, size);
+        let clients = self.shape.clients_frames::<F>(mac, flags::ACK);
+        let mut steady = Templates::with_capacity(2 * flows, size);
+        for (n, frame) in clients.frames().take(replies.len()).enumerate() {
+            steady.push(frame);
             // Half a round later, so that a flow's second packet does not find its session in the cache.
-            let other = &replies[(n + replies.len() / 2) % replies.len()];
-            append(&mut steady, (NEIGHBOR, OURS), other, protocol, flags::ACK, size);
+            reply(&mut steady, n + replies.len() / 2, flags::ACK);
         }
         steady
     }

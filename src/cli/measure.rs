@@ -1,29 +1,23 @@
 //! `hitless bench`.
 
 use super::{Failure, table};
+#[cfg(not(feature = "dpdk"))]
+use crate::bench::ForwardReport;
 use crate::{
-    bench::{Forward, forward},
-    types::Protocol,
+    bench::{Connect, Forward, capture, connect, forward},
+    port::BURST,
+    types::{Mac, Protocol},
 };
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use serde::Serialize;
+use std::{net::IpAddr, path::PathBuf};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Bench {
     /// Packets of established sessions through one worker
     Forward {
-        /// Sessions
-        #[arg(long, default_value_t = 1000)]
-        flows: usize,
-        /// Frame size in bytes
-        #[arg(long, default_value_t = 64)]
-        size: usize,
-        /// tcp or udp
-        #[arg(long, default_value = "udp", value_parser = protocol)]
-        protocol: Protocol,
-        /// 4 or 6
-        #[arg(long, default_value_t = 4)]
-        family: u8,
+        #[command(flatten)]
+        traffic: Traffic,
         /// How long to measure
         #[arg(long, default_value_t = 5.0)]
         seconds: f64,
@@ -33,10 +27,97 @@ pub(super) enum Bench {
         /// Backends of the service
         #[arg(long, default_value_t = 3)]
         backends: u32,
+        /// Packets a receive call gives, at most; 1 shows what a lone packet costs
+        #[arg(long, default_value_t = BURST, value_parser = burst)]
+        burst: usize,
+        /// Workers, each on a core of its own with as many sessions
+        #[arg(long, default_value_t = 1, conflicts_with = "ports")]
+        workers: usize,
+        /// DPDK devices in place of memory, the clients' first, the backends' last, with ';' between them
+        #[arg(long, value_name = "DEV;DEV")]
+        ports: Option<String>,
+        /// The core to run on, with --ports
+        #[arg(long, default_value_t = 0, requires = "ports")]
+        core: u16,
+        /// The virtual address that frames from elsewhere are for, port 80, with --ports
+        #[arg(long, requires = "ports")]
+        vip: Option<IpAddr>,
         /// Print one JSON object
         #[arg(long)]
         json: bool,
     },
+    /// Write the clients' frames to a capture file, for `bench forward --ports` and for other forwarders
+    Capture {
+        /// The file
+        file: PathBuf,
+        #[command(flatten)]
+        traffic: Traffic,
+        /// The destination MAC address; by default that of net_pcap0
+        #[arg(long, default_value = "02:70:63:61:70:00")]
+        mac: Mac,
+    },
+    /// New sessions through one worker, while as many old ones end
+    Connect {
+        /// How long to measure
+        #[arg(long, default_value_t = 5.0)]
+        seconds: f64,
+        /// Stream every session to a peer, and compare with a worker that does not
+        #[arg(long)]
+        sync: bool,
+        /// Sessions that are there at a time, about
+        #[arg(long, default_value_t = 1_000_000)]
+        sessions: usize,
+        /// tcp or udp
+        #[arg(long, default_value = "tcp", value_parser = protocol)]
+        protocol: Protocol,
+        /// 4 or 6
+        #[arg(long, default_value_t = 4)]
+        family: u8,
+        /// Backends of the service
+        #[arg(long, default_value_t = 16)]
+        backends: u32,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Which frames.
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct Traffic {
+    /// Sessions
+    #[arg(long, default_value_t = 1000)]
+    flows: usize,
+    /// Frame size in bytes
+    #[arg(long, default_value_t = 64)]
+    size: usize,
+    /// tcp or udp
+    #[arg(long, default_value = "udp", value_parser = protocol)]
+    protocol: Protocol,
+    /// 4 or 6
+    #[arg(long, default_value_t = 4, value_parser = family)]
+    family: u8,
+}
+
+impl From<Traffic> for Forward {
+    fn from(Traffic { flows, size, protocol, family }: Traffic) -> Self {
+        Self { flows, size, protocol, family, ..Self::default() }
+    }
+}
+
+fn family(text: &str) -> Result<u8, String> {
+    match text {
+        "4" => Ok(4),
+        "6" => Ok(6),
+        _ => Err("write 4 or 6".into()),
+    }
+}
+
+fn burst(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(burst @ 1..=BURST) => Ok(burst),
+        _ => Err(format!("write a number from 1 to {BURST}")),
+    }
 }
 
 fn protocol(text: &str) -> Result<Protocol, String> {
@@ -48,14 +129,59 @@ fn protocol(text: &str) -> Result<Protocol, String> {
 
 impl Bench {
     pub(super) fn run(&self) -> Result<(), Failure> {
-        match *self {
-            Self::Forward { flows, size, protocol, family, seconds, services, backends, json } => {
-                let what = Forward { flows, size, protocol, family, seconds, services, backends };
-                let report = forward(&what).map_err(Failure::Refused)?;
-                print(&report, json)
+        match self {
+            Self::Forward {
+                traffic,
+                seconds,
+                services,
+                backends,
+                burst,
+                workers,
+                ports,
+                core,
+                vip,
+                json,
+            } => {
+                let what = Forward {
+                    seconds: *seconds,
+                    services: *services,
+                    backends: *backends,
+                    burst: *burst,
+                    workers: *workers,
+                    vip: *vip,
+                    ..Forward::from(*traffic)
+                };
+                let report = match ports {
+                    Some(ports) => on_ports(&what, &ports.split(';').collect::<Vec<_>>(), *core),
+                    None => forward(&what),
+                };
+                print(&report.map_err(Failure::Refused)?, *json)
+            }
+            Self::Connect { seconds, sync, sessions, protocol, family, backends, json } => {
+                let what = Connect {
+                    seconds: *seconds,
+                    sync: *sync,
+                    sessions: *sessions,
+                    protocol: *protocol,
+                    family: *family,
+                    backends: *backends,
+                };
+                print(&connect(&what).map_err(Failure::Refused)?, *json)
+            }
+            Self::Capture { file, traffic, mac } => {
+                let failed = |error| Failure::Refused(format!("{}: {error}", file.display()));
+                capture(&(*traffic).into(), *mac, file).map_err(failed)
             }
         }
     }
+}
+
+#[cfg(feature = "dpdk")]
+use crate::bench::forward_on_ports as on_ports;
+
+#[cfg(not(feature = "dpdk"))]
+fn on_ports(_: &Forward, _: &[&str], _: u16) -> Result<ForwardReport, String> {
+    Err("this hitless was built without DPDK: build it with the default features to measure its ports".into())
 }
 
 fn print(report: &impl Serialize, json: bool) -> Result<(), Failure> {

@@ -25,11 +25,17 @@ words! {
 words! {
     /// How packets prove their origin (RFC 5880 section 6.7.4).
     BfdAuthKind {
+        /// A password in plain text: guards against accidents only.
+        Simple = "simple",
+        /// MD5; the sequence number grows now and then.
+        KeyedMd5 = "keyed-md5",
+        /// MD5; the sequence number grows with every packet.
+        MeticulousMd5 = "meticulous-md5",
         /// The sequence number grows now and then.
         KeyedSha1 = "keyed-sha1",
         /// The sequence number grows with every packet.
         MeticulousSha1 = "meticulous-sha1",
-    } later ["simple", "keyed-md5", "meticulous-md5"]
+    } later []
 }
 
 /// `auth = { ... }` of a path.
@@ -123,7 +129,7 @@ compatible = "frr"
 #! 14: ha.bfd[0].compatible: is "frr", allowed is "none" or "loxilb"
 auth = { type = "sha1", key_id = 256 }
 #! 8: ha.bfd[0].auth.key_file: is missing, allowed is the path of a file, in quotes
-#! 17: ha.bfd[0].auth.type: is "sha1", allowed is "keyed-sha1" or "meticulous-sha1"
+#! 17: ha.bfd[0].auth.type: is "sha1", allowed is "simple", "keyed-md5", "meticulous-md5", "keyed-sha1" or "meticulous-sha1"
 #! 34: ha.bfd[0].auth.key_id: is 256, allowed is a whole number from 0 to 255
 [[ha.bfd]]
 local = "10.77.0.11"
@@ -133,7 +139,6 @@ interval_us = 10000001
 multiplier = 256
 #! 14: ha.bfd[1].multiplier: is 256, allowed is a whole number from 1 to 255
 auth = { type = "keyed-md5", key_id = 1, key_file = "" }
-#! 17: ha.bfd[1].auth.type: "keyed-md5" is not built yet, allowed is "keyed-sha1" or "meticulous-sha1"
 #! 53: ha.bfd[1].auth.key_file: is "", allowed is the path of a file, in quotes
 interval_ms = 1
 #! 1: ha.bfd[1].interval_ms: unknown key, did you mean interval_us?

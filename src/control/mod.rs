@@ -2,24 +2,35 @@
 //! who serves, and watches the workers. It never blocks and does bounded work a turn.
 
 mod addresses;
+mod bfd;
+mod hear;
 mod neighbors;
 mod outlet;
+mod pair_view;
+mod peer_link;
 mod run;
+mod sync;
+mod sync_view;
 mod watchdog;
 
 pub use addresses::NodeAddresses;
+pub use bfd::{BfdChange, BfdEntry, BfdView, MAX_BFD_SESSIONS, Timing};
 pub use neighbors::NeighborView;
-pub use outlet::{Allocator, Outlet, OutletPort};
+pub use outlet::{Allocator, Outlet, OutletPort, Reception};
+pub use pair_view::PairView;
+pub use peer_link::{Io, PeerLink, PeerSettings, body_room};
 pub use run::run;
+pub use sync::{SyncCore, SyncSettings};
+pub use sync_view::{SyncGauge, SyncView};
 pub use watchdog::{Stall, Watchdog};
 
 use crate::{
-    plane::{Counters, HaState, NextHops, Ownership, Reader, Routes},
+    plane::{Counters, Examined, HaState, Histogram, NextHops, Ownership, Reader, Routes},
     port::Port,
-    protocol::neighbor::Neighbors,
+    protocol::{bfd as bfd_protocol, neighbor::Neighbors, pair::Difference},
     service::ServiceTable,
     types::{Duration, InstanceId, Instant, PortId},
-    worker::OnPort,
+    worker::{OnPort, Urgent},
 };
 use crossbeam::queue::ArrayQueue;
 use rtrb::{Consumer, Producer};
@@ -36,7 +47,13 @@ pub struct Settings<P: Port> {
     /// This node's own addresses.
     pub addresses: NodeAddresses,
     /// What the peer sends, from each worker.
-    pub urgent: Vec<Consumer<OnPort<P::Packet>>>,
+    pub urgent: Vec<Consumer<Urgent<P::Packet>>>,
+    /// Until when each worker has looked through its queues.
+    pub examined: Vec<Arc<Examined>>,
+    /// BFD sessions of the configuration.
+    pub bfd: Vec<bfd_protocol::Settings>,
+    /// Unpredictable.
+    pub seed: u64,
     /// ARP and neighbour discovery, from each worker.
     pub neighbors: Vec<Consumer<OnPort<P::Packet>>>,
     /// Next hops that workers ask for.
@@ -61,6 +78,10 @@ pub struct Settings<P: Port> {
     pub max_neighbors: usize,
     /// What management is told.
     pub events: Arc<ArrayQueue<Event>>,
+    /// The other node.
+    pub peer: Option<PeerSettings>,
+    /// Session sync with it.
+    pub sync: Option<SyncSettings>,
 }
 
 /// What management is told.
@@ -79,6 +100,12 @@ pub enum Event {
     Stall(Stall),
     /// An instance has a new role.
     State(InstanceId, HaState),
+    /// A BFD session changed.
+    Bfd(BfdChange),
+    /// What keeps the nodes from sharing sessions has changed.
+    Difference(Option<Difference>),
+    /// This node holds every session of the peer's, or does not any more.
+    InSync(bool),
 }
 
 /// The control core.
@@ -86,7 +113,11 @@ pub enum Event {
 pub struct Control<P: Port> {
     outlet: Outlet<P>,
     addresses: NodeAddresses,
-    urgent: Vec<Consumer<OnPort<P::Packet>>>,
+    from_workers: Vec<hear::FromWorker<P::Packet>>,
+    listening: Vec<hear::Listening>,
+    bfd: bfd::Bfd,
+    turn_times: Arc<Histogram>,
+    last_turn: Instant,
     neighbor_rings: Vec<Consumer<OnPort<P::Packet>>>,
     requests: Vec<Consumer<(PortId, IpAddr)>>,
     kernel: Producer<OnPort<P::Packet>>,
@@ -101,6 +132,10 @@ pub struct Control<P: Port> {
     watchdog: Watchdog,
     events: Arc<ArrayQueue<Event>>,
     housekeeping: Instant,
+    link: Option<PeerLink>,
+    sync: Option<SyncCore>,
+    /// What management was last told of them.
+    told: (Option<Difference>, bool),
 }
 
 /// How often it looks at what need not be looked at every turn.
@@ -109,14 +144,32 @@ const HOUSEKEEPING: Duration = Duration::from_millis(1);
 impl<P: Port> Control<P> {
     /// A control core that knows nothing yet. Without a peer the node serves at once.
     pub fn new(settings: Settings<P>) -> Self {
+        let ports = settings.kernel_interfaces.len();
+        let mut bfd = bfd::Bfd::new(settings.seed, ports);
+        for session in settings.bfd {
+            // The configuration was checked: no two are alike, and there is room.
+            let _ = bfd.add(session, Instant::ZERO);
+        }
+        let descriptors =
+            |port| settings.outlet.facts(PortId(port as u8)).map_or(0, |facts| facts.rx_descriptors);
+        let listening = (0..ports).map(|port| hear::Listening::new(descriptors(port))).collect();
+        let from_workers = settings.urgent.into_iter().zip(settings.examined);
         let neighbors = Neighbors::new(crate::protocol::neighbor::Settings {
             capacity: settings.max_neighbors,
             ..Default::default()
         });
+        let sync = settings.sync.map(|sync| SyncCore::new(sync, Arc::clone(&settings.ownership)));
         Self {
+            link: settings.peer.map(PeerLink::new),
+            sync,
+            told: (None, false),
             outlet: settings.outlet,
             addresses: settings.addresses,
-            urgent: settings.urgent,
+            from_workers: from_workers.map(|(ring, examined)| hear::FromWorker { ring, examined }).collect(),
+            listening,
+            bfd,
+            turn_times: Arc::default(),
+            last_turn: Instant::ZERO,
             neighbor_rings: settings.neighbors,
             requests: settings.requests,
             kernel: settings.kernel,
@@ -139,6 +192,31 @@ impl<P: Port> Control<P> {
         Arc::clone(&self.view)
     }
 
+    /// The BFD sessions, as management may list them.
+    pub fn bfd_view(&self) -> Arc<BfdView> {
+        self.bfd.view()
+    }
+
+    /// How long turns take, in nanoseconds from one to the next.
+    pub fn turn_times(&self) -> Arc<Histogram> {
+        Arc::clone(&self.turn_times)
+    }
+
+    /// Session sync, if sessions are shared.
+    pub const fn sync_mut(&mut self) -> Option<&mut SyncCore> {
+        self.sync.as_mut()
+    }
+
+    /// What others see of it.
+    pub fn sync_view(&self) -> Option<Arc<SyncView>> {
+        self.sync.as_ref().map(SyncCore::view)
+    }
+
+    /// What others see of the conversation with the peer.
+    pub fn pair_view(&self) -> Option<Arc<PairView>> {
+        self.link.as_ref().map(PeerLink::view)
+    }
+
     /// Makes this node serve every instance: it has no peer. Called before the first turn.
     pub fn serve_alone(&self) {
         for instance in (0..self.ownership.count()).map(InstanceId) {
@@ -149,29 +227,74 @@ impl<P: Port> Control<P> {
 
     /// One turn at `now`. Returns whether there was anything to do.
     pub fn turn(&mut self, now: Instant) -> bool {
-        let mut found = self.hear_peer();
+        self.turn_times.record(now.since(self.last_turn).as_nanos());
+        self.last_turn = now;
+        let mut found = self.hear_peer(now);
+        self.tell_bfd();
+        found |= self.bfd.speak(&mut self.outlet, &self.next_hops, self.routes.load(), now);
+        self.outlet.flush();
         found |= self.hear_neighbors(now);
         if now.since(self.housekeeping) >= HOUSEKEEPING {
             self.housekeeping = now;
             self.keep_neighbors(now);
+            self.bfd.publish();
+            self.tell_of_peer();
             for stall in self.watchdog.look(now) {
                 self.tell(Event::Stall(stall));
             }
         }
         found |= self.ask_neighbors(now);
+        found |= self.share_sessions(now);
         self.outlet.flush();
         found
     }
 
-    /// Nothing is spoken with a peer yet: what comes for the control protocols is taken and let go.
-    fn hear_peer(&mut self) -> bool {
-        let mut found = false;
-        for ring in &mut self.urgent {
-            for _ in 0..PER_TURN {
-                found |= ring.pop().is_ok();
+    fn tell_bfd(&mut self) {
+        for (id, change) in self.bfd.take_changes() {
+            let Some(session) = self.bfd.sessions().get(id) else { continue };
+            let silence = change.last_received.map(|last| change.noticed.since(last));
+            self.tell(Event::Bfd(BfdChange { path: session.settings().path, change, silence }));
+        }
+    }
+
+    /// A message of the pair's. Hellos are let go: nobody elects yet.
+    fn hear_pair(&mut self, frame: &[u8], now: Instant) {
+        let Some(link) = &mut self.link else { return };
+        let Some(message) = link.hear(frame) else { return };
+        if let Some(sync) = &mut self.sync {
+            if message.is_new {
+                sync.greet();
+            }
+            if sync.hear(&message, now).is_err() {
+                link.refuse_body();
             }
         }
-        found
+    }
+
+    fn tell_of_peer(&mut self) {
+        let Some(link) = &self.link else { return };
+        link.publish();
+        let Some(sync) = &self.sync else { return };
+        let news = (link.pair().difference(), sync.in_sync());
+        let told = std::mem::replace(&mut self.told, news);
+        if news.0 != told.0 {
+            self.tell(Event::Difference(news.0));
+        }
+        if news.1 != told.1 {
+            self.tell(Event::InSync(news.1));
+        }
+    }
+
+    fn share_sessions(&mut self, now: Instant) -> bool {
+        let (Some(sync), Some(link)) = (&mut self.sync, &mut self.link) else { return false };
+        let mut io = Io {
+            outlet: &mut self.outlet,
+            routes: self.routes.load(),
+            next_hops: &self.next_hops,
+            neighbors: &mut self.neighbors,
+            addresses: &self.addresses,
+        };
+        sync.turn(now, link, &mut io)
     }
 
     /// Management reads events when it can; if it does not, the oldest go.

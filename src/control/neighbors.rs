@@ -7,6 +7,7 @@ use crate::{
     plane::NextHop,
     port::{Packet, Port},
     protocol::{
+        bfd::Hop,
         neighbor::{Effect, Neighbor},
         responder::{answer_arp, answer_solicitation},
     },
@@ -136,7 +137,14 @@ impl<P: Port> Control<P> {
         let backends = self.services.load().services().flat_map(|service| service.backends().iter());
         let ways =
             backends.filter_map(|backend| routes.way(backend.address)).map(|way| (way.port, way.neighbor));
-        let wanted: BTreeSet<_> = gateways.chain(ways).collect();
+        let peers = self.bfd.sessions().iter().filter_map(|(_, session)| {
+            let path = session.settings().path;
+            match path.hop {
+                Hop::Single => Some((path.port, path.remote)),
+                Hop::Multi { .. } => routes.way(path.remote).map(|way| (way.port, way.neighbor)),
+            }
+        });
+        let wanted: BTreeSet<_> = gateways.chain(ways).chain(peers).collect();
         for &(port, address) in self.pinned.hops.difference(&wanted) {
             self.neighbors.unpin(port, address, now);
         }

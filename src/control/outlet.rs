@@ -11,12 +11,26 @@ use rtrb::Producer;
 /// Gives an empty packet of a port's pool.
 pub type Allocator<P> = Box<dyn FnMut() -> Option<P> + Send>;
 
+/// Where the peer's packets arrive on a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Reception {
+    /// All of them in the control core's own queue: flow rules bring them there.
+    Own,
+    /// All of them in workers' queues.
+    #[default]
+    Workers,
+    /// Some here, some there.
+    Both,
+}
+
 /// One port, as the control core sends on it.
 pub struct OutletPort<P: Port> {
     /// The port.
     pub facts: PortFacts,
     /// The control core's own queue pair.
     pub queue: Option<P>,
+    /// Where what the peer sends arrives.
+    pub reception: Reception,
     /// Where packets come from.
     pub allocate: Allocator<P::Packet>,
 }
@@ -55,29 +69,68 @@ impl<P: Port> Outlet<P> {
         self.ports.get(port.index()).map(|(port, _)| &port.facts)
     }
 
+    /// Where the peer's packets arrive on a port.
+    pub fn reception(&self, port: PortId) -> Reception {
+        self.ports.get(port.index()).map_or(Reception::Workers, |(port, _)| port.reception)
+    }
+
+    /// Receives from the control core's own queue; `None` without one.
+    pub fn receive(&mut self, port: PortId, burst: &mut Burst<P::Packet>) -> Option<usize> {
+        let (outlet, _) = self.ports.get_mut(port.index())?;
+        Some(outlet.queue.as_mut()?.receive(burst))
+    }
+
     /// Sends a frame of up to 256 bytes that `write` writes, returning its length, or `None` for nothing to send.
     /// Returns whether there was something to send; without a packet or room it is counted as lost.
     pub fn send(&mut self, port: PortId, write: impl FnOnce(&mut [u8], &PortFacts) -> Option<usize>) -> bool {
-        let Some((outlet, burst)) = self.ports.get_mut(port.index()) else { return false };
+        let Some((outlet, _)) = self.ports.get_mut(port.index()) else { return false };
         let mut frame = [0; FRAME];
         let Some(frame) = write(&mut frame, &outlet.facts).and_then(|length| frame.get(..length)) else {
             return false;
         };
         self.sent += 1;
         match (outlet.allocate)().and_then(|packet| filled(packet, frame)) {
-            Some(packet) => {
-                let kept = match outlet.queue {
-                    Some(_) => burst.try_push(packet).is_ok(),
-                    None => self.ring.push((port, packet)).is_ok(),
-                };
-                self.lost += u64::from(!kept);
-                if burst.is_full() {
-                    flush(outlet, burst, &mut self.lost);
-                }
-            }
+            Some(packet) => self.pass(port, packet),
             None => self.lost += 1,
         }
         true
+    }
+
+    /// Sends a frame of up to `room` bytes, which `write` writes where it will be sent from. Otherwise as
+    /// [`Self::send`], but that nothing can be said without a packet: then it is counted as lost.
+    pub fn send_long(
+        &mut self,
+        port: PortId,
+        room: usize,
+        write: impl FnOnce(&mut [u8], &PortFacts) -> Option<usize>,
+    ) -> bool {
+        let Some((outlet, _)) = self.ports.get_mut(port.index()) else { return false };
+        let packet = (outlet.allocate)().and_then(|mut packet| packet.resize(room).then_some(packet));
+        let Some(mut packet) = packet else {
+            self.sent += 1;
+            self.lost += 1;
+            return true;
+        };
+        match write(packet.data_mut(), &outlet.facts) {
+            Some(length) if packet.resize(length) => {
+                self.sent += 1;
+                self.pass(port, packet);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn pass(&mut self, port: PortId, packet: P::Packet) {
+        let Some((outlet, burst)) = self.ports.get_mut(port.index()) else { return };
+        let kept = match outlet.queue {
+            Some(_) => burst.try_push(packet).is_ok(),
+            None => self.ring.push((port, packet)).is_ok(),
+        };
+        self.lost += u64::from(!kept);
+        if burst.is_full() {
+            flush(outlet, burst, &mut self.lost);
+        }
     }
 
     /// Sends what is gathered.

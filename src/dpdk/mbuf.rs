@@ -5,7 +5,7 @@
 //! cache line and its bytes are as exclusive as the `Mbuf` itself, and no reference to either outlives a
 //! borrow of it.
 
-use super::ffi;
+use super::{device_clock, ffi};
 use crate::{
     port::{Burst, Checksum, Packet},
     types::Instant,
@@ -144,7 +144,7 @@ impl Packet for Mbuf {
     }
 
     fn received_at(&self) -> Option<Instant> {
-        None
+        device_clock::time_of(self.head().port, self.raw_timestamp()?)
     }
 
     #[inline]

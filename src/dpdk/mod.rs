@@ -7,6 +7,7 @@
 
 mod arguments;
 mod device;
+mod device_clock;
 mod device_error;
 mod eal;
 mod errno;
@@ -19,11 +20,13 @@ mod nic;
 mod open;
 mod pool;
 mod queue;
+mod reassembly;
 mod rss;
 mod spec;
 
 pub use arguments::{EalError, EalOptions};
 pub use device::Device;
+pub use device_clock::DeviceClock;
 pub use device_error::DeviceError;
 pub use eal::{Eal, RegisteredThread, ThreadError, cycles, cycles_hz, version};
 pub use flow::{FlowError, FlowRule};
@@ -33,3 +36,4 @@ pub use nic::{Counters, Filter, Link, Nic, Report};
 pub use open::{OpenOptions, OpenPort};
 pub use pool::{Pool, PoolError, PoolOptions};
 pub use queue::Queue;
+pub use reassembly::whole_datagrams;

@@ -5,8 +5,10 @@
 
 use super::{
     device::Attached,
+    device_clock::DeviceClock,
     ffi,
     flow::{FlowError, FlowRule},
+    inventory::Timestamps,
 };
 use crate::{
     packet::Steering,
@@ -36,6 +38,10 @@ pub struct Report {
     pub multicast: Filter,
     /// Receive times were asked for and granted.
     pub rx_timestamps: bool,
+    /// Who stamps packets.
+    pub timestamps: Timestamps,
+    /// Its driver.
+    pub driver: String,
 }
 
 /// How far a device's address filter was opened.
@@ -109,6 +115,8 @@ impl Nic {
             mtu: self.report.mtu,
             vlan,
             steering: self.report.steering.clone(),
+            rx_descriptors: self.report.rx_descriptors,
+            hardware_timestamps: self.report.timestamps == Timestamps::Hardware,
             checks_ip: self.report.checks_ip,
         }
     }
@@ -140,6 +148,16 @@ impl Nic {
             rx_errors: counted.rx_errors,
             rx_no_buffer: counted.rx_no_buffer,
             tx_errors: counted.tx_errors,
+        }
+    }
+
+    /// The clock of its receive times, where it has any that can be read.
+    pub fn clock(&self) -> Option<DeviceClock> {
+        match self.report.timestamps {
+            Timestamps::Hardware | Timestamps::Driver => {
+                DeviceClock::new(&self.attached, &self.report.driver)
+            }
+            Timestamps::PtpOnly | Timestamps::Software => None,
         }
     }
 

@@ -4,9 +4,11 @@
 //! exists; each queue pair that was set up becomes one `Queue`.
 
 use super::{
-    device::{Attached, Device},
+    device::{Attached, Device, driver_name},
     device_error::DeviceError,
-    errno, ffi, log,
+    errno, ffi,
+    inventory::timestamps,
+    log,
     nic::{Nic, Report, pass_multicast},
     pool::Pool,
     queue::Queue,
@@ -217,6 +219,7 @@ impl Setup<'_> {
     fn report(&self, config: &ffi::hl_device_config, steering: Steering) -> Result<Report, DeviceError> {
         let has = |offload: u32| config.rx_offloads & u64::from(offload) != 0;
         let info = self.attached.info()?;
+        let driver = driver_name(&info);
         Ok(Report {
             mac: Mac(info.mac),
             mtu: self.options.mtu,
@@ -232,6 +235,8 @@ impl Setup<'_> {
             .map(has),
             multicast: pass_multicast(self.attached),
             rx_timestamps: has(ffi::HL_RX_OFFLOAD_TIMESTAMP),
+            timestamps: timestamps(&driver, has(ffi::HL_RX_OFFLOAD_TIMESTAMP)),
+            driver,
         })
     }
 }

@@ -95,7 +95,8 @@ impl Pool {
         let data_room = data_room(options.mtu);
         let packets = options.packets.max(64);
         let name = format!("hitless{}", NUMBER.fetch_add(1, Ordering::Relaxed));
-        let cache = CACHE.min(packets / 4);
+        // So small that the caches of all threads together never hold most of the pool.
+        let cache = CACHE.min(packets / 16);
         let mark = log::mark();
         raw_pool(&name, packets, cache, data_room, options.numa_node)
             .inspect(|&raw| eal.running().keep(raw))

@@ -5,7 +5,7 @@
 //! device running, and the device its pool.
 
 use super::{device::Attached, ffi, mbuf::Mbuf, pool::Pool};
-use crate::port::{Burst, Port};
+use crate::port::{BURST, Burst, Port};
 use std::{ptr, sync::Arc};
 
 /// One receive queue and one transmit queue of a device, for one thread at a time.
@@ -25,6 +25,22 @@ impl Queue {
         Self { port: attached.port(), index, pool: pool.clone(), _attached: attached.clone() }
     }
 
+    /// As [`Port::receive`], but `most` packets at most. Drivers with vector code have their own least, 4 or 32.
+    #[inline]
+    pub fn receive_at_most(&mut self, most: usize, burst: &mut Burst<Mbuf>) -> usize {
+        let held = burst.len();
+        let room = burst.remaining_capacity().min(most);
+        let free = burst.as_mut_ptr().wrapping_add(held).cast::<*mut ffi::hl_mbuf>();
+        // SAFETY: the device runs and the queue is ours alone; `free` has room for `room` pointers, which an
+        // `Mbuf` is.
+        let received = unsafe { ffi::hl_receive(self.port, self.index, free, room as u16) };
+        let received = usize::from(received).min(room);
+        // SAFETY: the driver wrote `received` buffers there and gave them away; they come from pools of the
+        // EAL's.
+        unsafe { burst.set_len(held + received) }
+        received
+    }
+
     /// Its number, as flow rules name it.
     pub fn index(&self) -> u16 {
         self.index
@@ -37,17 +53,7 @@ impl Port for Queue {
     /// Drivers with vector code receive nothing into less room than 4 packets: hand it an empty burst.
     #[inline]
     fn receive(&mut self, burst: &mut Burst<Mbuf>) -> usize {
-        let held = burst.len();
-        let room = burst.remaining_capacity();
-        let free = burst.as_mut_ptr().wrapping_add(held).cast::<*mut ffi::hl_mbuf>();
-        // SAFETY: the device runs and the queue is ours alone; `free` has room for `room` pointers, which an
-        // `Mbuf` is.
-        let received = unsafe { ffi::hl_receive(self.port, self.index, free, room as u16) };
-        let received = usize::from(received).min(room);
-        // SAFETY: the driver wrote `received` buffers there and gave them away; they come from pools of the
-        // EAL's.
-        unsafe { burst.set_len(held + received) }
-        received
+        self.receive_at_most(BURST, burst)
     }
 
     #[inline]

@@ -98,7 +98,7 @@ fn has_interface(root: &Path, interface: &str) -> bool {
 }
 
 /// Whether the device `name` is one of `driver`: the driver's name and a number.
-fn is_driver(name: &str, driver: &str) -> bool {
+pub(super) fn is_driver(name: &str, driver: &str) -> bool {
     name.strip_prefix(driver).is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 

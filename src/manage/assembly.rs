@@ -1,11 +1,16 @@
 //! A node put together: workers, control core and what management keeps of them, over ports of any kind.
 
-use super::{Refusals, Registry, ServiceList, SessionLists};
+use super::{Refusals, Registry, ServiceList, SessionLists, paths, session_sync};
 use crate::{
     config::Config,
-    control::{self, Allocator, Control, Event, NeighborView, NodeAddresses, Outlet, OutletPort},
+    control::{
+        self, Allocator, BfdView, Control, Event, NeighborView, NodeAddresses, Outlet, OutletPort, PairView,
+        Reception, SyncView,
+    },
     packet::{HashKey, V4, V6},
-    plane::{BackendCounters, Counters, Mapped, NextHops, Ownership, Publisher, Route, Routes},
+    plane::{
+        BackendCounters, Counters, Examined, Histogram, Mapped, NextHops, Ownership, Publisher, Route, Routes,
+    },
     port::{Port, PortFacts},
     service::BuildError,
     session::{LocalAddresses, Timeouts},
@@ -26,6 +31,8 @@ pub struct PortParts<P: Port> {
     pub queues: Vec<P>,
     /// The control core's own, if there is one.
     pub control: Option<P>,
+    /// Where what the peer sends arrives.
+    pub reception: Reception,
     /// Packets for the control core.
     pub allocate: Allocator<P::Packet>,
 }
@@ -70,10 +77,18 @@ pub struct Shared {
     pub ownership: Arc<Ownership>,
     /// Neighbours.
     pub neighbors: Arc<NeighborView>,
+    /// BFD sessions.
+    pub bfd: Arc<BfdView>,
+    /// How long the control core's turns take.
+    pub turn_times: Arc<Histogram>,
     /// Sessions.
     pub sessions: SessionLists,
     /// What the control core tells.
     pub events: Arc<ArrayQueue<Event>>,
+    /// The conversation with the peer.
+    pub pair: Option<Arc<PairView>>,
+    /// Session sync with it.
+    pub sync: Option<Arc<SyncView>>,
     /// The routes.
     pub routes: Mutex<Publisher<Routes>>,
 }
@@ -142,6 +157,27 @@ pub enum AssemblyError {
     /// The addresses are refused.
     #[error(transparent)]
     Addresses(#[from] BuildError),
+    /// A key of BFD.
+    #[error(transparent)]
+    BfdKey(#[from] super::KeyFileError),
+    /// The key of the pair cannot be read.
+    #[error(
+        "ha.sync.key_file = \"{path}\": {source}: give this process the right to read it, or name another file"
+    )]
+    KeyFile {
+        /// The file.
+        path: String,
+        /// The system's word.
+        source: io::Error,
+    },
+    /// The key of the pair is none.
+    #[error("ha.sync.key_file = \"{path}\": {source}")]
+    Key {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        source: crate::protocol::pair::KeyError,
+    },
     /// The services are refused.
     #[error(transparent)]
     Services(#[from] Refusals),
@@ -163,13 +199,17 @@ pub fn assemble<P: Port>(config: Config, parts: Vec<PortParts<P>>) -> Result<Ass
     let counters: Vec<_> = (0..workers).map(|_| Arc::new(Counters::default())).collect();
     let backend_slots = Registry::backend_slots(&config) as usize;
     let backends: Vec<_> = (0..workers).map(|_| Arc::new(BackendCounters::new(backend_slots))).collect();
-    let (near, far) = rings(workers, RingSizes::default());
+    let examined: Vec<_> = (0..workers).map(|_| Arc::new(Examined::new(config.ports.len()))).collect();
+    let sync_slots = if session_sync::is_wanted(&config) { session_sync::RING_SLOTS } else { 0 };
+    let (near, far) = rings(workers, RingSizes { sync: sync_slots, ..RingSizes::default() });
     let events = Arc::new(ArrayQueue::new(256));
     let facts: Vec<PortFacts> = parts.iter().map(|part| part.facts.clone()).collect();
     let addresses = NodeAddresses::new(
         facts.iter().zip(&config.ports).map(|(facts, port)| (facts.mac, port.addresses.clone())),
     );
 
+    let peer = session_sync::peer(&config, &facts)?;
+    let sync = session_sync::settings(&facts, far.journals, far.records);
     let (queues, outlet_ports) = split(parts);
     let build = |(number, (queues, rings)): (usize, (Vec<P>, Rings<P::Packet>))| {
         let settings = settings(
@@ -179,7 +219,7 @@ pub fn assemble<P: Port>(config: Config, parts: Vec<PortParts<P>>) -> Result<Ass
             &next_hops,
             &ownership,
             &backends,
-            backend_slots,
+            &examined[number],
         )?;
         let counters = Arc::clone(&counters[number]);
         Ok(Worker::new(queues, settings, registry.reader(), routes.reader(), rings, counters))
@@ -190,6 +230,9 @@ pub fn assemble<P: Port>(config: Config, parts: Vec<PortParts<P>>) -> Result<Ass
         outlet: Outlet::new(outlet_ports, far.from_control),
         addresses,
         urgent: far.urgent,
+        examined: examined.clone(),
+        bfd: paths::sessions(&config)?,
+        seed: HashKey::random().word(),
         neighbors: far.control,
         requests: far.requests,
         kernel: far.control_to_kernel,
@@ -202,6 +245,8 @@ pub fn assemble<P: Port>(config: Config, parts: Vec<PortParts<P>>) -> Result<Ass
         stall: config.cores.stall,
         max_neighbors: config.limits.neighbors as usize,
         events: Arc::clone(&events),
+        peer,
+        sync,
     });
     let shared = Shared {
         port_status: Mutex::new(vec![PortStatus::default(); facts.len()]),
@@ -212,8 +257,12 @@ pub fn assemble<P: Port>(config: Config, parts: Vec<PortParts<P>>) -> Result<Ass
         backends,
         ownership,
         neighbors: control.neighbor_view(),
+        bfd: control.bfd_view(),
+        turn_times: control.turn_times(),
         sessions: SessionLists::new(far.commands, far.dumped),
         events,
+        pair: control.pair_view(),
+        sync: control.sync_view(),
         routes: Mutex::new(routes),
         config,
     };
@@ -232,7 +281,8 @@ fn split<P: Port>(parts: Vec<PortParts<P>>) -> (Vec<Vec<P>>, Vec<OutletPort<P>>)
             }
             queues[worker].push(queue);
         }
-        outlets.push(OutletPort { facts: part.facts, queue: part.control, allocate: part.allocate });
+        let PortParts { facts, control, reception, allocate, .. } = part;
+        outlets.push(OutletPort { facts, queue: control, reception, allocate });
     }
     (queues, outlets)
 }
@@ -244,7 +294,7 @@ fn settings(
     next_hops: &Arc<NextHops>,
     ownership: &Arc<Ownership>,
     backends: &[Arc<BackendCounters>],
-    backend_slots: usize,
+    examined: &Arc<Examined>,
 ) -> Result<Settings, AssemblyError> {
     let nat = &config.nat;
     let instance = |name: &str| config.instance_id(name).unwrap_or_default();
@@ -267,8 +317,9 @@ fn settings(
         key: HashKey::random(),
         next_hops: Arc::clone(next_hops),
         ownership: Arc::clone(ownership),
+        examined: Arc::clone(examined),
         backends: backends.to_vec(),
-        backend_slots,
+        backend_slots: Registry::backend_slots(config) as usize,
         local_addresses,
         local_ports: nat.ports.ports(),
         timeouts: Timeouts {

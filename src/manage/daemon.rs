@@ -42,7 +42,8 @@ pub fn run(file: &Path, config: Config, log: Arc<dyn LogSwitch>) -> Result<(), N
         move || pin(&cores),
     )?;
     let shared = Arc::clone(&node.shared);
-    let ha = Arc::new(Standalone::new(&shared.config, Arc::clone(&shared.ownership)));
+    let ha =
+        Arc::new(Standalone::new(&shared.config, Arc::clone(&shared.ownership), Arc::clone(&shared.bfd)));
     restore_bfd(&changes, &*ha, &events);
     let api = Api::new(shared, changes, events, ha, log);
     let scheme = if options.tls.is_some() { "https" } else { "http" };
@@ -127,7 +128,10 @@ async fn watch_over(node: &Node, api: &Api, file: &Path) -> io::Result<()> {
     loop {
         tokio::select! {
             _ = events.tick() => api.events.take_from(&node.shared.events),
-            _ = ports.tick() => node.look_at_ports(),
+            _ = ports.tick() => {
+                node.look_at_ports();
+                node.renew_clocks();
+            }
             // What is wrong has been told.
             _ = hang_up.recv() => drop(reload(api, file).await),
             _ = terminate.recv() => return Ok(()),

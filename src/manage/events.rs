@@ -1,7 +1,10 @@
 //! What happened: in the log, and kept for who asks, up to a bound.
 
 use super::{ServiceChange, ServiceEntry};
-use crate::control::Event;
+use crate::{
+    control::{BfdChange, Event},
+    protocol::bfd::{Cause, State},
+};
 use parking_lot::Mutex;
 use serde::Serialize;
 use std::{
@@ -154,6 +157,42 @@ fn in_words(event: &Event) -> (Severity, &'static str, String) {
         Event::State(instance, state) => {
             (Severity::Info, "ha", format!("instance {instance} is {}", state.name()))
         }
+        Event::Bfd(change) => bfd_in_words(change),
+        Event::Difference(Some(difference)) => {
+            (Severity::Error, "sync", format!("sessions are not shared with the peer: {difference}"))
+        }
+        Event::Difference(None) => {
+            (Severity::Info, "sync", "the peer's configuration fits: sessions are shared again".into())
+        }
+        Event::InSync(true) => (Severity::Info, "sync", "every session of the peer is here".into()),
+        Event::InSync(false) => (Severity::Info, "sync", "sessions of the peer are being copied".into()),
+    }
+}
+
+fn bfd_in_words(BfdChange { path, change, silence }: &BfdChange) -> (Severity, &'static str, String) {
+    let silence = silence.map_or_else(String::new, |silence| {
+        format!(", silent for {:.3} ms", silence.as_nanos() as f64 / 1e6)
+    });
+    let text = format!(
+        "BFD {} from {}: {} to {}, {}{silence}",
+        path.remote,
+        path.local,
+        change.from,
+        change.to,
+        described_cause(change.cause)
+    );
+    (if change.from == State::Up { Severity::Warn } else { Severity::Info }, "bfd", text)
+}
+
+const fn described_cause(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Handshake => "handshake",
+        Cause::DetectionExpired => "detection time expired",
+        Cause::PeerDown => "the peer says it is down",
+        Cause::PeerRestarted => "the peer began anew",
+        Cause::PeerAdminDown => "the peer's operator took it down",
+        Cause::Operator => "our operator's will",
+        Cause::LocalReset => "given up by this node",
     }
 }
 

@@ -6,8 +6,9 @@
 use super::{Put, Refusal};
 use crate::{
     config::Config,
+    control::{BfdEntry, BfdView},
     plane::{HaState, Ownership},
-    protocol::bfd,
+    protocol::bfd::{self, Hop, MULTI_HOP_PORT, SINGLE_HOP_PORT},
     types::{Duration, InstanceId},
 };
 use std::{fmt, net::IpAddr, sync::Arc};
@@ -33,7 +34,7 @@ pub struct BfdSession {
     pub detection: Option<Duration>,
     /// Packets are timed by the NIC rather than by the burst.
     pub hardware_timestamps: Option<bool>,
-    /// The 99.9th percentile of how far arrivals stray from their interval.
+    /// The 99.9th percentile of how much later than their interval packets arrive.
     pub jitter_p999: Option<Duration>,
     /// How often it went down.
     pub flaps: u64,
@@ -107,15 +108,38 @@ pub trait HighAvailability: fmt::Debug + Send + Sync {
 #[derive(Debug)]
 pub struct Standalone {
     instances: Vec<String>,
+    default_instance: String,
     ownership: Arc<Ownership>,
+    bfd: Arc<BfdView>,
 }
 
 impl Standalone {
-    /// Of a node by its configuration, and where it says who serves.
-    pub fn new(config: &Config, ownership: Arc<Ownership>) -> Self {
+    /// Of a node by its configuration, where it says who serves, and the BFD sessions of its file.
+    pub fn new(config: &Config, ownership: Arc<Ownership>, bfd: Arc<BfdView>) -> Self {
         Self {
             instances: config.instances().iter().map(|instance| instance.name.clone()).collect(),
+            default_instance: config.default_instance().to_owned(),
             ownership,
+            bfd,
+        }
+    }
+
+    fn session(&self, entry: &BfdEntry) -> BfdSession {
+        let arrivals = self.bfd.timing(entry.id).map(|timing| timing.received_late.read());
+        let arrivals = arrivals.filter(|arrivals| arrivals.count() > 0);
+        let detection = entry.status.detection_time;
+        BfdSession {
+            instance: self.default_instance.clone(),
+            remote: entry.path.remote,
+            local: Some(entry.path.local),
+            port: if entry.path.hop == Hop::Single { SINGLE_HOP_PORT } else { MULTI_HOP_PORT },
+            interval: Duration::from_micros(entry.timers.desired_min_tx_us.get().into()),
+            multiplier: entry.timers.multiplier.get(),
+            state: entry.status.state,
+            detection: (detection > Duration::ZERO).then_some(detection),
+            hardware_timestamps: entry.status.last_received.map(|_| entry.stamped),
+            jitter_p999: arrivals.map(|arrivals| Duration::from_nanos(arrivals.quantile(0.999))),
+            flaps: entry.counters.downs,
         }
     }
 
@@ -128,7 +152,7 @@ impl Standalone {
 
 impl HighAvailability for Standalone {
     fn bfd_sessions(&self) -> Vec<BfdSession> {
-        Vec::new()
+        self.bfd.list().iter().map(|entry| self.session(entry)).collect()
     }
 
     fn put_bfd(&self, _wanted: &BfdWanted) -> Result<Put, Refusal> {
@@ -168,7 +192,7 @@ mod tests {
     #[test]
     fn a_node_alone_says_what_is_true() {
         let ownership = Arc::new(Ownership::new(1));
-        let node = Standalone::new(&Config::default(), Arc::clone(&ownership));
+        let node = Standalone::new(&Config::default(), Arc::clone(&ownership), Arc::default());
         let state = |node: &Standalone| node.instances()[0].state;
         assert_eq!(state(&node), HaState::NotDefined);
         ownership.set(InstanceId(0), HaState::Master, 1);

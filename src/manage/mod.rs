@@ -15,10 +15,12 @@ mod commit;
 mod events;
 pub mod ha;
 mod kernel_interface;
+mod paths;
 mod registry;
 mod reload;
 mod saved;
 pub mod server;
+mod session_sync;
 mod sessions;
 mod state_file;
 
@@ -34,6 +36,7 @@ pub use assembly::{Assembly, AssemblyError, Load, PortParts, PortStatus, Shared,
 pub use commit::{Changes, ChangesError, Transaction};
 pub use events::{EventLog, HISTORY, Record, Severity};
 pub use kernel_interface::{KernelInterfaceError, KernelInterfaces};
+pub use paths::KeyFileError;
 pub use registry::{
     BackendEntry, Drain, Put, Refusal, RefusalKind, Refusals, Registry, Rule, Savepoint, ServiceChange,
     ServiceEntry, ServiceKey, ServiceList, Settlement, Source,

@@ -8,14 +8,19 @@ use super::{
 };
 use crate::{
     config::{self, Config},
-    control,
+    control::{self, Reception},
     dpdk::{
-        Device, DeviceError, Eal, EalError, EalOptions, Mbuf, Nic, OpenOptions, Pool, PoolError, PoolOptions,
-        Queue, log,
+        Device, DeviceClock, DeviceError, Eal, EalError, EalOptions, FlowRule, Mbuf, Nic, OpenOptions, Pool,
+        PoolError, PoolOptions, Queue, log, whole_datagrams,
     },
-    types::PortId,
-    worker::{self, Idle, Stop},
+    protocol::{
+        bfd::{MULTI_HOP_PORT, SINGLE_HOP_PORT},
+        pair::SYNC_PORT,
+    },
+    types::{Duration, Instant, PortId},
+    worker::{self, ECHO_PORT, Idle, Stop},
 };
+use parking_lot::Mutex;
 use std::{
     io,
     os::{
@@ -97,12 +102,20 @@ pub struct Node {
     pub shared: Arc<Shared>,
     /// The devices, apart from their queues.
     nics: Vec<Nic>,
+    /// Bring what the peer sends to the control core.
+    _rules: Vec<FlowRule>,
     stop: Arc<Stop>,
     threads: Vec<JoinHandle<()>>,
     /// Held for as long as the devices are.
     _claims: Vec<UnixDatagram>,
+    /// Clocks that receive times are told in, and when they were last read.
+    clocks: Mutex<(Instant, Vec<DeviceClock>)>,
+    clock: Clock,
     eal: Arc<Eal>,
 }
+
+/// From one reading of the devices' clocks to the next.
+const CLOCK_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Node {
     /// Starts everything but the API.
@@ -118,7 +131,7 @@ impl Node {
         }));
         let claims = config.ports.iter().map(claim).collect::<Result<Vec<_>, _>>()?;
         let eal = Eal::start(&eal_options(&config))?;
-        let (nics, pools, parts) = open_ports(&eal, &config)?;
+        let (nics, pools, parts, rules) = open_ports(&eal, &config)?;
         let idle = idle(&config);
         let Assembly { workers, mut control, shared, kernel } = assemble(config, parts)?;
         let mut interfaces =
@@ -128,13 +141,17 @@ impl Node {
         }
         let mut node = Self {
             shared,
+            clocks: Mutex::new((Instant::ZERO, nics.iter().filter_map(Nic::clock).collect())),
+            clock: Clock::start(),
             nics,
+            _rules: rules,
             stop: Arc::default(),
             threads: Vec::new(),
             _claims: claims,
             eal: Arc::new(eal),
         };
-        let clock = Clock::start();
+        let clock = node.clock;
+        node.renew_clocks();
         let cores = node.shared.config.cores.clone();
         let management = cores.management.first().copied().unwrap_or(cores.control);
         for (number, (mut worker, core)) in workers.into_iter().zip(cores.workers).enumerate() {
@@ -185,7 +202,7 @@ impl Node {
         for (nic, facts) in self.nics.iter().zip(&self.shared.ports) {
             let report = nic.report();
             info!(
-                "port {} on {}: {} mtu {} {} queue pairs, {}",
+                "port {} on {}: {} mtu {}, {} queue pairs, {}, checksums by {}",
                 facts.name,
                 nic.name(),
                 facts.mac,
@@ -195,8 +212,19 @@ impl Node {
                     "replies steered by RSS"
                 } else {
                     "replies handed over in software"
-                }
+                },
+                if report.checks_ip { "the NIC" } else { "software" }
             );
+        }
+    }
+
+    /// Reads the devices' clocks, if that is due.
+    pub fn renew_clocks(&self) {
+        let mut clocks = self.clocks.lock();
+        let now = self.clock.now();
+        if clocks.0 <= now {
+            clocks.0 = now + CLOCK_INTERVAL;
+            clocks.1.iter_mut().for_each(|clock| clock.renew(|| self.clock.now()));
         }
     }
 
@@ -282,21 +310,46 @@ fn allocator(pools: &[Pool], port: PortId) -> impl FnMut() -> Option<Mbuf> + Sen
     move || pool.as_ref()?.allocate()
 }
 
-type Opened = (Vec<Nic>, Vec<Pool>, Vec<PortParts<Queue>>);
+type Opened = (Vec<Nic>, Vec<Pool>, Vec<PortParts<Queue>>, Vec<FlowRule>);
+
+/// UDP ports of what a peer sends: BFD over one hop and several, echo, and the pair's own messages.
+const PEER_PORTS: [u16; 4] = [SINGLE_HOP_PORT, MULTI_HOP_PORT, ECHO_PORT, SYNC_PORT];
+
+/// Has the NIC bring what a peer sends to the control core's queue.
+fn steer_peer(nic: &Nic, queue: u16, rules: &mut Vec<FlowRule>) -> Reception {
+    let wanted = PEER_PORTS.into_iter().flat_map(|port| [(port, false), (port, true)]);
+    let (made, refused): (Vec<_>, Vec<_>) =
+        wanted.map(|(port, ipv6)| nic.steer_udp(port, ipv6, queue)).partition(Result::is_ok);
+    for error in refused.iter().filter_map(|rule| rule.as_ref().err()) {
+        debug!("{error}: workers pass such packets on");
+    }
+    let reception = match (made.is_empty(), refused.is_empty()) {
+        (_, true) => Reception::Own,
+        (true, false) => Reception::Workers,
+        (false, false) => Reception::Both,
+    };
+    rules.extend(made.into_iter().flatten());
+    reception
+}
 
 fn open_ports(eal: &Eal, config: &Config) -> Result<Opened, NodeError> {
     let workers = config.cores.workers.len() as u8;
     let mut nics = Vec::new();
     let mut pools = Vec::new();
     let mut parts = Vec::new();
+    let mut rules = Vec::new();
     for (number, port) in config.ports.iter().enumerate() {
         let name = || port.name.clone();
-        let device = Device::probe(eal, &port.device, workers.into())
+        let share_mb = config.dpdk.memory_mb / config.ports.len() as u32;
+        let whole = whole_datagrams(&port.device, share_mb);
+        let name_of_device = whole.as_ref().map_or(&port.device, |(device, _)| device);
+        let device = Device::probe(eal, name_of_device, workers.into())
             .map_err(|source| NodeError::Device { port: name(), source })?;
         let queues = u32::from(workers) + 1;
         let threads = u32::from(workers) + 2;
         let packets = PoolOptions::packets_for(queues, port.rx_descriptors, port.tx_descriptors, threads);
-        let pool = Pool::create(eal, &PoolOptions { packets, mtu: port.mtu, numa_node: device.numa_node() })?;
+        let usual = PoolOptions { packets, mtu: port.mtu, numa_node: device.numa_node() };
+        let pool = Pool::create(eal, &whole.map_or(usual, |(_, pool)| pool))?;
         let options = OpenOptions {
             workers,
             control: true,
@@ -308,14 +361,19 @@ fn open_ports(eal: &Eal, config: &Config) -> Result<Opened, NodeError> {
         let open =
             device.open(&options, &pool).map_err(|source| NodeError::Device { port: name(), source })?;
         let facts = open.nic.facts(PortId(number as u8), &port.name, port.vlan);
+        let reception = match open.control {
+            Some(_) => steer_peer(&open.nic, workers.into(), &mut rules),
+            None => Reception::Workers,
+        };
         parts.push(PortParts {
             facts,
             queues: open.queues,
             control: open.control,
+            reception,
             allocate: Box::new(allocator(std::slice::from_ref(&pool), PortId(0))),
         });
         pools.push(pool);
         nics.push(open.nic);
     }
-    Ok((nics, pools, parts))
+    Ok((nics, pools, parts, rules))
 }

@@ -3,10 +3,9 @@
 
 /// Folds a sum of 16-bit words to 16 bits, end-around carries included.
 #[inline]
-pub const fn fold(mut sum: u32) -> u16 {
-    sum = (sum & 0xffff) + (sum >> 16);
-    sum = (sum & 0xffff) + (sum >> 16);
-    sum as u16
+pub const fn fold(sum: u32) -> u16 {
+    // Each half added to the other: the upper one gets the sum, and the lower one's carry with it.
+    (sum.wrapping_add(sum.rotate_left(16)) >> 16) as u16
 }
 
 /// The ones'-complement sum of `bytes`; an odd last byte counts as if a zero followed (RFC 1071).
@@ -29,16 +28,18 @@ const fn fold_u32(sum: u32) -> u16 {
     fold((sum & 0xffff) + (sum >> 16))
 }
 
-/// Whether a 20-byte IPv4 header sums up.
+/// Whether an IPv4 header without options sums up.
 #[inline]
 pub fn verify_ipv4_header(header: &[u8; 20]) -> bool {
-    let mut total = 0u64;
-    let (words, _) = header.as_chunks::<4>();
-    for word in words {
-        total += u64::from(u32::from_ne_bytes(*word));
-    }
-    total = (total & 0xffff_ffff) + (total >> 32);
-    fold_u32(total as u32) == 0xffff && (total >> 32) == 0
+    sums_up(bytemuck::must_cast(*header))
+}
+
+/// The same of the header as words, read in native order. It has a version, so it is not all zeros.
+///
+/// Modulo 0xffff, 2^16 is 1: words of any width have the sum of their 16-bit words, and that is 0xffff, so 0.
+#[inline]
+pub(super) fn sums_up(words: [u32; 5]) -> bool {
+    words.map(u64::from).iter().sum::<u64>().is_multiple_of(0xffff)
 }
 
 /// What changing some words does to every checksum that covers them.
@@ -72,6 +73,12 @@ impl Difference {
     #[inline]
     pub const fn apply(self, checksum: u16) -> u16 {
         !fold(!checksum as u32 + self.0 as u32)
+    }
+
+    /// `checksum` after this change and another.
+    #[inline]
+    pub const fn apply_with(self, other: Self, checksum: u16) -> u16 {
+        !fold(!checksum as u32 + self.0 as u32 + other.0 as u32)
     }
 
     /// As [`Self::apply`], for UDP, where a result of zero is sent as all ones (RFC 768).

@@ -91,7 +91,7 @@ const fn folded_multiply(a: u64, b: u64) -> u64 {
 /// IPv4 or IPv6, as a type, so that each fast path is compiled for one.
 pub trait Family: Copy + Eq + Send + Sync + std::fmt::Debug + 'static {
     /// Source and destination address as they lie in the packet.
-    type Pair: Copy + Eq + std::fmt::Debug + Default + Send + Sync;
+    type Pair: Copy + Eq + std::fmt::Debug + Default + Send + Sync + bytemuck::Pod;
 
     /// The IP version number.
     const VERSION: u8;

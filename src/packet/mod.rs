@@ -12,12 +12,14 @@ mod family;
 #[cfg(test)]
 mod fixtures;
 mod flow;
+mod fragmentation;
 pub mod icmp;
 mod ip_header;
 pub mod ndp;
 pub mod sctp;
 mod steering;
 mod toeplitz;
+mod udp;
 
 pub use arp::{Arp, ArpOperation};
 pub use checksum::{Difference, fold, sum, verify_ipv4_header};
@@ -25,10 +27,12 @@ pub use datagram::{Datagram, Fragment, is_martian_source};
 pub use ethernet::{Ethernet, MIN_FRAME};
 pub use family::{Family, HashKey, Ports, Tuple, V4, V6};
 pub use flow::{Exception, Flow, transport};
+pub use fragmentation::Divisible;
 pub use ip_header::{DEFAULT_TTL, pseudo_header_sum, write_ipv4_header, write_ipv6_header};
 pub use ndp::Ndp;
 pub use steering::{Hashed, ReplySteering, Rss, Steering, agreed_hash};
 pub use toeplitz::{MICROSOFT_KEY, Toeplitz};
+pub use udp::Udp;
 
 /// EtherType of IPv4.
 pub const ETHER_IPV4: u16 = 0x0800;
@@ -43,3 +47,5 @@ pub const ETHER_IPV6: u16 = 0x86dd;
 pub const IP_ICMP: u8 = 1;
 /// IP protocol number of ICMPv6.
 pub const IP_ICMPV6: u8 = 58;
+/// IP protocol: UDP (RFC 768).
+pub const IP_UDP: u8 = 17;

@@ -103,6 +103,20 @@ impl Steering {
         }
     }
 
+    /// A number that is equal on two ports, of two nodes perhaps, that bring every packet to the same worker.
+    pub fn fingerprint(&self) -> u64 {
+        let mix = |hash: u64, word: u64| (hash ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
+        match self {
+            Self::Hardware(rss) => {
+                let families = [rss.hashed.ipv4, rss.hashed.ipv6];
+                let hashed = families.iter().flatten().fold(1, |bits, &set| bits << 1 | u64::from(set));
+                let table = rss.table.iter().fold(hashed, |hash, &queue| mix(hash, queue.into()));
+                rss.toeplitz.units().fold(table, |hash, unit| mix(hash, unit.into()))
+            }
+            Self::Software { workers } => mix(0, (*workers).into()),
+        }
+    }
+
     /// Prepares the search for a destination port that brings replies to a certain worker: `tuple` is a reply's,
     /// its destination port is ignored.
     pub fn replies<F: Family>(&self, tuple: Tuple<F>, protocol: Protocol) -> ReplySteering<'_, F> {
@@ -184,6 +198,23 @@ mod tests {
     fn every_worker_finds_ports_of_its_own() {
         check::<V4>("10.0.0.21", "10.0.0.40");
         check::<V6>("fd00::21", "fd00::40");
+    }
+
+    #[test]
+    fn a_fingerprint_names_the_way_packets_are_spread() {
+        let hardware = |key: &[u8], size, hashed| {
+            Steering::Hardware(Arc::new(Rss::new(key, Rss::table(size, 3), hashed).unwrap())).fingerprint()
+        };
+        let mut key = MICROSOFT_KEY;
+        let one = hardware(&key, 128, Hashed::ALL);
+        assert_eq!(one, hardware(&key, 128, Hashed::ALL));
+        assert_ne!(one, hardware(&key, 64, Hashed::ALL));
+        assert_ne!(one, hardware(&key, 128, Hashed { ipv6: [true, true, false], ..Hashed::ALL }));
+        key[0] ^= 1;
+        assert_ne!(one, hardware(&key, 128, Hashed::ALL));
+        let software = |workers| Steering::Software { workers }.fingerprint();
+        assert_eq!(software(3), software(3));
+        assert!(software(3) != software(2) && software(3) != one);
     }
 
     #[test]

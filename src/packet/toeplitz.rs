@@ -42,6 +42,11 @@ impl Toeplitz {
         Self { tables }
     }
 
+    /// What each input bit contributes, which says all of the hash.
+    pub(super) fn units(&self) -> impl Iterator<Item = u32> {
+        self.tables.iter().flat_map(|table| (0..8).map(|bit| table[1 << bit]))
+    }
+
     /// The hash of the addresses alone.
     pub fn addresses<F: Family>(&self, tuple: &Tuple<F>) -> u32 {
         let mut hash = 0;

@@ -48,9 +48,11 @@ counters! {
     RxBytes = "rx_bytes",
     /// Bytes of packets forwarded, Ethernet headers included.
     TxBytes = "tx_bytes",
+    /// Pieces made of packets larger than the MTU, beside the first ones, which count as `forwarded`.
+    FragmentsMade = "fragments_made",
     /// Frames of the control core and the kernel interface sent on their behalf.
     Injected = "injected",
-    /// Frames of theirs that did not fit the transmit queue.
+    /// Frames of theirs, and pieces, that did not fit the transmit queue.
     InjectedLost = "injected_lost",
     /// Pings answered; part of `forwarded`.
     EchoReplies = "echo_replies",
@@ -60,6 +62,12 @@ counters! {
     IcmpTranslated = "icmp_translated",
     /// Sessions opened.
     SessionsOpened = "sessions_opened",
+    /// Sessions taken from the peer.
+    SessionsSynced = "sessions_synced",
+    /// Sessions of the peer's that could not be taken: the table is full, or a session of this node has their port.
+    SyncRefused = "sync_refused",
+    /// Records for the peer that found the ring to the control core full; their ranges are copied again.
+    SyncOverruns = "sync_overruns",
     /// Sessions ended: closed, reset, idle or removed.
     SessionsEnded = "sessions_ended",
     /// IPv4 sessions now.
@@ -243,6 +251,14 @@ impl BackendCounters {
         if let Some(slot) = self.slots.get(backend.index()) {
             bump(&slot.active, 1);
             bump(&slot.opened, 1);
+        }
+    }
+
+    /// Counts a session taken from the peer. Owner only.
+    #[inline]
+    pub fn adopted(&self, backend: BackendId) {
+        if let Some(slot) = self.slots.get(backend.index()) {
+            bump(&slot.active, 1);
         }
     }
 

@@ -1,54 +1,21 @@
 //! Who serves: one atomic word per HA instance, and the lease.
 
-use crate::types::{InstanceId, Instant};
+use crate::types::{Duty, HaState, InstanceId, Instant};
 use crossbeam::utils::CachePadded;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// An instance's role, as LoxiLB names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-#[repr(u8)]
-pub enum HaState {
-    /// Not decided yet.
-    #[default]
-    NotDefined = 0,
-    /// This node serves.
-    Master = 1,
-    /// The peer serves.
-    Backup = 2,
-    /// This node cannot serve.
-    Fault = 3,
-    /// Held by the operator.
-    Stop = 4,
-}
-
-impl HaState {
-    /// As API and tables spell it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::NotDefined => "NOT_DEFINED",
-            Self::Master => "MASTER",
-            Self::Backup => "BACKUP",
-            Self::Fault => "FAULT",
-            Self::Stop => "STOP",
-        }
-    }
-
-    const fn from_bits(bits: u64) -> Self {
-        match bits & 7 {
-            1 => Self::Master,
-            2 => Self::Backup,
-            3 => Self::Fault,
-            4 => Self::Stop,
-            _ => Self::NotDefined,
-        }
-    }
-}
+const STATE_BITS: u64 = 7;
+const DUTY_SHIFT: u32 = 3;
+const DUTY_BITS: u64 = 3 << DUTY_SHIFT;
+const SERVING: u64 = (Duty::Serving as u64) << DUTY_SHIFT;
+const DRAINING: u64 = (Duty::Draining as u64) << DUTY_SHIFT;
+const TERM_SHIFT: u32 = 5;
 
 /// Written by the control thread alone; read by workers once per packet that hits a VIP or a local address.
 /// However many addresses an instance has, one store moves them all.
 #[derive(Debug)]
 pub struct Ownership {
-    /// Term in the upper bits, [`HaState`] in the lowest three.
+    /// Term, then two bits of [`Duty`], then three of [`HaState`].
     instances: Box<[CachePadded<AtomicU64>]>,
     /// End of the lease, in nanoseconds of the process's clock.
     lease: CachePadded<AtomicU64>,
@@ -63,25 +30,44 @@ impl Ownership {
         }
     }
 
-    /// Moves an instance; unknown ones are ignored. Control thread only.
+    /// Moves an instance, its duty being the usual one of `state`; unknown ones are ignored. Control thread only.
     pub fn set(&self, instance: InstanceId, state: HaState, term: u64) {
+        self.store(instance, state, state.duty(), term);
+    }
+
+    /// Moves an instance; unknown ones are ignored. `term` is below 2⁵⁹. Control thread only.
+    pub fn store(&self, instance: InstanceId, state: HaState, duty: Duty, term: u64) {
         if let Some(word) = self.instances.get(instance.index()) {
-            word.store(term << 3 | state as u64, Relaxed);
+            word.store(term << TERM_SHIFT | (duty as u64) << DUTY_SHIFT | state as u64, Relaxed);
         }
     }
 
     /// The instance's state and term.
     pub fn get(&self, instance: InstanceId) -> (HaState, u64) {
-        let bits = self.instances.get(instance.index()).map_or(0, |word| word.load(Relaxed));
-        (HaState::from_bits(bits), bits >> 3)
+        let word = self.word(instance);
+        let state = HaState::ALL.get((word & STATE_BITS) as usize).copied().unwrap_or_default();
+        (state, word >> TERM_SHIFT)
+    }
+
+    /// What this node does for the instance's addresses.
+    #[inline]
+    pub fn duty(&self, instance: InstanceId) -> Duty {
+        match self.word(instance) & DUTY_BITS {
+            SERVING => Duty::Serving,
+            DRAINING => Duty::Draining,
+            _ => Duty::Idle,
+        }
     }
 
     /// Whether this node serves the instance's addresses.
     #[inline]
     pub fn serves(&self, instance: InstanceId) -> bool {
-        self.instances
-            .get(instance.index())
-            .is_some_and(|word| word.load(Relaxed) & 7 == HaState::Master as u64)
+        self.word(instance) & DUTY_BITS == SERVING
+    }
+
+    #[inline]
+    fn word(&self, instance: InstanceId) -> u64 {
+        self.instances.get(instance.index()).map_or(0, |word| word.load(Relaxed))
     }
 
     /// How many instances there are.
@@ -115,9 +101,25 @@ mod tests {
         assert_eq!(ownership.get(blue), (HaState::Master, 7));
         ownership.set(blue, HaState::Backup, 8);
         assert!(!ownership.serves(blue));
-        assert_eq!(ownership.get(blue).0.name(), "BACKUP");
+        assert_eq!((ownership.get(blue).0, ownership.duty(blue)), (HaState::Backup, Duty::Idle));
         assert!(ownership.lease_holds(Instant::from_nanos(5)));
         ownership.lease_until(Instant::from_nanos(5));
         assert!(!ownership.lease_holds(Instant::from_nanos(5)));
+    }
+
+    #[test]
+    fn state_duty_and_term_share_a_word() {
+        let ownership = Ownership::new(1);
+        let only = InstanceId(0);
+        for state in HaState::ALL {
+            for duty in [Duty::Idle, Duty::Draining, Duty::Serving] {
+                for term in [0, 1, (1 << 59) - 1] {
+                    ownership.store(only, state, duty, term);
+                    assert_eq!((ownership.get(only), ownership.duty(only)), ((state, term), duty));
+                    assert_eq!(ownership.serves(only), duty == Duty::Serving);
+                }
+            }
+        }
+        assert_eq!(ownership.duty(InstanceId(1)), Duty::Idle);
     }
 }

@@ -94,6 +94,10 @@ pub struct PortFacts {
     pub vlan: u16,
     /// How received packets find their worker.
     pub steering: Steering,
+    /// Packets that one of its receive queues can hold.
+    pub rx_descriptors: u16,
+    /// The NIC stamps what it receives with the time.
+    pub hardware_timestamps: bool,
     /// The NIC checks IPv4 header checksums, so software need not.
     pub checks_ip: bool,
 }

@@ -8,7 +8,8 @@ mod record;
 mod table;
 mod track;
 
-pub use entry::{Direction, Session, State};
+pub use crate::types::SessionState as State;
+pub use entry::{Direction, Session};
 pub use fragments::{FragmentKey, Fragments, Heading};
 pub use local_ports::{Exhausted, LocalAddresses, LocalPorts, Wanted};
 pub use record::Record;

@@ -1,9 +1,9 @@
 //! A session as others see it: for dumps and for the peer.
 
-use super::entry::{Direction, Session, State};
+use super::entry::{Direction, Session};
 use crate::{
     packet::Family,
-    types::{BackendId, InstanceId, Protocol, ServiceId},
+    types::{BackendId, InstanceId, Protocol, ServiceId, SessionState as State},
 };
 use std::net::IpAddr;
 
@@ -22,8 +22,8 @@ pub struct Record {
     pub backend: (IpAddr, u16),
     /// The backend's slot.
     pub backend_id: BackendId,
-    /// The service it came for.
-    pub service: ServiceId,
+    /// The service it came for; `None` while this node does not know it.
+    pub service: Option<ServiceId>,
     /// The HA instance that owns it.
     pub instance: InstanceId,
     /// How far it has come.

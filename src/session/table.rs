@@ -202,10 +202,10 @@ impl<F: Family> Table<F> {
         }
     }
 
-    /// Bits that the choice of bucket has not used up; never 0.
+    /// Bits that the choice of the home bucket has no part in; never 0.
     #[inline]
     const fn tag(hash: u64) -> u16 {
-        ((hash.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48) as u16) | 1
+        (hash >> 32) as u16 | 1
     }
 
     /// Step 1 of a batched look-up: asks for the bucket.
@@ -214,12 +214,16 @@ impl<F: Family> Table<F> {
         prefetch_index(&*self.buckets, self.home(hash));
     }
 
-    /// Step 2: the session the home bucket points to, or [`Reference::NONE`]; asks for its cache lines.
+    /// Step 2: the session the home bucket points to, or [`Reference::NONE`]; asks for its cache lines, or for the
+    /// second bucket's.
     #[inline]
     pub fn candidate(&self, hash: u64) -> Reference {
         let bucket = &self.buckets[self.home(hash)];
         let mask = bucket.mask(Self::tag(hash));
         if mask == 0 {
+            if bucket.spilled > 0 {
+                prefetch_index(&*self.buckets, self.places(hash).second);
+            }
             return Reference::NONE;
         }
         let reference = Reference(bucket.references[mask.trailing_zeros() as usize % WAYS]);

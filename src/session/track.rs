@@ -1,7 +1,7 @@
 //! State tracking: TCP by its flags, SCTP by its first chunk, UDP by direction.
 
-use super::entry::{Direction, State};
-use crate::types::Protocol;
+use super::entry::Direction;
+use crate::types::{Protocol, SessionState as State};
 
 /// TCP FIN flag.
 pub(super) const FIN: u8 = 0x01;
@@ -28,11 +28,19 @@ pub const fn opens(protocol: Protocol, signal: u8) -> bool {
 }
 
 /// The state after a packet. In an established session only the end of it changes anything, which is the one
-/// branch a steady packet pays.
+/// branch a steady packet pays: no end is signalled without a bit of FIN or RST, in SCTP neither.
 #[inline]
 pub const fn track(state: State, protocol: Protocol, direction: Direction, signal: u8) -> State {
+    if matches!(state, State::Established) && signal & (FIN | RST) == 0 {
+        return state;
+    }
+    unsteady(state, protocol, direction, signal)
+}
+
+const _: () = assert!(ABORT & (FIN | RST) != 0 && SHUTDOWN_COMPLETE & (FIN | RST) != 0);
+
+const fn unsteady(state: State, protocol: Protocol, direction: Direction, signal: u8) -> State {
     match protocol {
-        Protocol::Tcp if matches!(state, State::Established) && signal & (FIN | RST) == 0 => state,
         Protocol::Tcp => tcp(state, direction, signal),
         Protocol::Udp => answered(state, direction),
         Protocol::Sctp if signal == ABORT || signal == SHUTDOWN_COMPLETE => State::Closed,

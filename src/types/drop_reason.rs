@@ -56,6 +56,7 @@ reasons! {
     NoRoute = "no_route", "no route to its destination";
     NeighborUnresolved = "neighbor_unresolved", "the next hop did not answer in time, or too many wait for it";
     TooBig = "too_big", "larger than the MTU of the port it leaves by";
+    NoBuffer = "no_buffer", "no packet buffer was free for the pieces it had to be cut into";
     TransmitFull = "transmit_full", "the transmit queue was full";
     LinkDown = "link_down", "the port it leaves by has no link";
     HandoverFull = "handover_full", "the ring to the worker that owns its session was full";

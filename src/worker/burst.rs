@@ -1,177 +1,173 @@
-//! A burst through the worker: parse all and ask for their buckets, find all and ask for their sessions, then
-//! decide each in the order they came.
+//! A burst through the worker, in three rounds, so that no packet waits for memory alone: parse each and ask for
+//! its bucket; find each candidate and ask for its session; then decide each, in the order they came, and let it
+//! go.
 
 use super::{
-    core::{Context, Core, CorePort, Sessions, Views},
+    Worker,
+    core::{Context, CorePort, Sessions, Views},
     exception,
+    exits::drop_packet,
     family::WorkerFamily,
     forward::forward,
-    open,
+    open::reopens,
     verdict::{Source, Verdict},
 };
 use crate::{
-    packet::{ETHER_ARP, ETHER_IPV4, ETHER_IPV6, ETHER_VLAN, Exception, Family, Flow, V4, V6},
-    port::{BURST, Burst, Checksum, Packet},
-    session::Reference,
-    types::{DropReason, PortId},
+    packet::{ETHER_IPV4, ETHER_IPV6, ETHER_VLAN, Exception, Family, Flow, V4, V6},
+    port::{BURST, Burst, Checksum, Packet, Port},
+    session::{Reference, Table},
+    types::DropReason,
 };
 use arrayvec::ArrayVec;
 
-/// A parsed packet on its way through the stages.
+/// What is known of a packet before its turn comes. The tag is a byte of its own: it is read twice a packet.
 #[derive(Debug)]
-struct Stage<F: WorkerFamily> {
-    index: u8,
+#[repr(u8)]
+enum Stage {
+    V4(Sought<V4>),
+    V6(Sought<V6>),
+    Aside(Exception),
+}
+
+type Stages = ArrayVec<Stage, BURST>;
+
+/// A plain packet whose session is being sought.
+#[derive(Debug)]
+struct Sought<F: Family> {
+    flow: Flow<F>,
     hash: u64,
     candidate: Reference,
-    flow: Flow<F>,
 }
 
-type Lane<F> = ArrayVec<Stage<F>, BURST>;
-
-/// What the Ethernet header says.
-enum Frame {
-    V4,
-    V6,
-    Arp,
-    /// To a group address, or no protocol of ours.
-    Other,
-    Bad(DropReason),
-}
-
-#[inline]
-fn classify(frame: &[u8], port: &CorePort) -> Frame {
-    let Some(header) = frame.first_chunk::<14>() else { return Frame::Bad(DropReason::Truncated) };
-    let [a, b, c, d, e, f, _, _, _, _, _, _, type0, type1] = *header;
-    let ours = [a, b, c, d, e, f] == port.mac.0;
-    if !ours && a & 1 == 0 {
-        return Frame::Bad(DropReason::ForeignMac);
-    }
-    let mut ether_type = u16::from_be_bytes([type0, type1]);
-    if (ether_type == ETHER_VLAN) != (port.facts.vlan != 0) {
-        return Frame::Bad(DropReason::WrongVlan);
-    }
-    if ether_type == ETHER_VLAN {
-        let Some(&[_, _, _, _, _, _, _, _, _, _, _, _, _, _, tag0, tag1, inner0, inner1]) =
-            frame.first_chunk()
-        else {
-            return Frame::Bad(DropReason::Truncated);
-        };
-        if u16::from_be_bytes([tag0, tag1]) & 0x0fff != port.facts.vlan {
-            return Frame::Bad(DropReason::WrongVlan);
-        }
-        ether_type = u16::from_be_bytes([inner0, inner1]);
-    }
-    match ether_type {
-        ETHER_IPV4 if ours => Frame::V4,
-        ETHER_IPV6 if ours => Frame::V6,
-        ETHER_ARP => Frame::Arp,
-        _ => Frame::Other,
-    }
-}
-
-impl Core {
-    /// One verdict a packet, in order. Packets whose verdict sends them out have been rewritten.
-    pub(super) fn decide<P: Packet>(
-        &mut self,
-        views: &Views<'_>,
-        burst: &mut Burst<P>,
-        from: Source,
-    ) -> ArrayVec<Verdict, BURST> {
-        let mut verdicts = ArrayVec::new();
-        let mut lanes = (Lane::<V4>::new(), Lane::<V6>::new());
-        let mut uncommon = ArrayVec::<u8, BURST>::new();
+impl<P: Port> Worker<P> {
+    /// Every packet of `burst` gets its verdict, and the verdict is carried out.
+    pub(super) fn process(&mut self, burst: &mut Burst<P::Packet>, from: Source) {
+        let (sessions, context) = (&mut self.core.sessions, &mut self.core.context);
+        let views = Views { services: self.services.load(), routes: self.routes.load() };
+        let mut stages = Stages::new();
         for packet in burst.iter() {
             packet.prefetch();
         }
-        for (index, packet) in burst.iter().enumerate() {
-            let index = index as u8;
-            let verdict = match self.look(packet, from.port, index, &mut lanes) {
-                Err(Exception::Bad(reason)) => Verdict::Drop(reason),
-                Err(Exception::Uncommon) => {
-                    uncommon.push(index);
-                    Verdict::Kernel
-                }
-                // Its lane decides.
-                Ok(()) => Verdict::Kernel,
-            };
-            verdicts.push(verdict);
-        }
-        let Self { sessions, context, .. } = self;
-        run_lane(&mut lanes.0, sessions, context, views, burst, from, &mut verdicts);
-        run_lane(&mut lanes.1, sessions, context, views, burst, from, &mut verdicts);
-        for index in uncommon {
-            let index = usize::from(index);
-            verdicts[index] = exception::decide(sessions, context, views, &mut burst[index], from);
-        }
-        verdicts
-    }
-
-    /// Stage 1 of one packet: parse, hash, ask for the bucket.
-    #[inline]
-    fn look<P: Packet>(
-        &self,
-        packet: &P,
-        in_port: PortId,
-        index: u8,
-        lanes: &mut (Lane<V4>, Lane<V6>),
-    ) -> Result<(), Exception> {
-        let port = self.context.port(in_port).ok_or(Exception::Bad(DropReason::NoRoute))?;
-        let checked = match (packet.ip_checksum(), packet.l4_checksum()) {
-            (Checksum::Bad, _) => return Err(Exception::Bad(DropReason::BadIpChecksum)),
-            (_, Checksum::Bad) => return Err(Exception::Bad(DropReason::BadL4Checksum)),
-            (ip, _) => ip == Checksum::Good,
+        self.exits.make_room(burst.len(), &mut context.tally);
+        let Some(port) = context.port(from.port) else {
+            return burst.drain(..).for_each(|packet| {
+                drop_packet(&mut context.tally, &packet, DropReason::NoRoute);
+            });
         };
-        let frame = packet.data();
-        let ip = frame.get(port.l2_length..).unwrap_or_default();
-        match classify(frame, port) {
-            Frame::V4 => enter(&mut lanes.0, &self.sessions, index, V4::parse(ip, checked)?),
-            Frame::V6 => enter(&mut lanes.1, &self.sessions, index, V6::parse(ip, checked)?),
-            Frame::Arp | Frame::Other => return Err(Exception::Uncommon),
-            Frame::Bad(reason) => return Err(Exception::Bad(reason)),
-        }
-        Ok(())
-    }
-}
-
-#[inline]
-fn enter<F: WorkerFamily>(lane: &mut Lane<F>, sessions: &Sessions, index: u8, flow: Flow<F>) {
-    let table = F::table(sessions);
-    let hash = table.hash(&flow.tuple, flow.protocol);
-    table.prefetch(hash);
-    lane.push(Stage { index, hash, candidate: Reference::NONE, flow });
-}
-
-/// Stages 2 and 3 of one family's packets.
-#[inline]
-fn run_lane<F: WorkerFamily, P: Packet>(
-    lane: &mut Lane<F>,
-    sessions: &mut Sessions,
-    context: &mut Context,
-    views: &Views<'_>,
-    burst: &mut Burst<P>,
-    from: Source,
-    verdicts: &mut ArrayVec<Verdict, BURST>,
-) {
-    for stage in lane.iter_mut() {
-        stage.candidate = F::table(sessions).candidate(stage.hash);
-    }
-    for Stage { index, hash, candidate, flow } in lane.iter() {
-        let packet = &mut burst[usize::from(*index)];
-        let table = F::table_mut(sessions);
-        let verdict = match table.confirm(*candidate, &flow.tuple, flow.protocol) {
-            Some(session) if !open::reopens(session, candidate.direction(), flow) => {
-                forward(session, candidate.direction(), flow, F::HEADER, context, views, packet, from)
+        for packet in burst.iter() {
+            if let Err(exception) = look(packet, port, sessions, &mut stages) {
+                stages.push(Stage::Aside(exception));
             }
-            _ => match open::locate(flow, *hash, sessions, context, views, from) {
-                Err(verdict) => verdict,
-                Ok(reference) => match F::table_mut(sessions).get_mut(reference) {
-                    Some(session) => {
-                        forward(session, reference.direction(), flow, F::HEADER, context, views, packet, from)
-                    }
-                    None => Verdict::Drop(DropReason::NoSession),
-                },
-            },
+        }
+        for stage in &mut stages {
+            match stage {
+                Stage::V4(sought) => sought.seek(&sessions.v4),
+                Stage::V6(sought) => sought.seek(&sessions.v6),
+                Stage::Aside(_) => {}
+            }
+        }
+        for (mut packet, stage) in burst.drain(..).zip(&stages) {
+            let verdict = match stage {
+                Stage::V4(sought) => sought.decide(sessions, context, &views, &mut packet, from),
+                Stage::V6(sought) => sought.decide(sessions, context, &views, &mut packet, from),
+                Stage::Aside(Exception::Uncommon) => {
+                    exception::decide(sessions, context, &views, &mut packet, from)
+                }
+                Stage::Aside(Exception::Bad(reason)) => Verdict::Drop(*reason),
+            };
+            self.exits.carry_out(verdict, packet, from.port, context);
+        }
+        context.flush_journal();
+        self.exits.request_all(&mut context.wanted);
+    }
+}
+
+/// Round 1 of one packet: parse, hash, ask for the bucket.
+#[inline(always)]
+fn look<P: Packet>(
+    packet: &P,
+    port: &CorePort,
+    sessions: &Sessions,
+    stages: &mut Stages,
+) -> Result<(), Exception> {
+    let checked = match (packet.ip_checksum(), packet.l4_checksum()) {
+        (Checksum::Bad, _) => return Err(Exception::Bad(DropReason::BadIpChecksum)),
+        (_, Checksum::Bad) => return Err(Exception::Bad(DropReason::BadL4Checksum)),
+        (ip, _) => ip == Checksum::Good,
+    };
+    let frame = packet.data();
+    let Some(&[.., type0, type1]) = frame.first_chunk::<14>() else {
+        return Err(Exception::Bad(DropReason::Truncated));
+    };
+    let ours =
+        frame.first_chunk().is_some_and(|start| u64::from_le_bytes(*start) << 16 == port.mac_bits << 16);
+    let mut ether_type = u16::from_be_bytes([type0, type1]);
+    if !ours || port.vlan != 0 || ether_type == ETHER_VLAN {
+        ether_type = other_ether_type(frame, ours, ether_type, port)?;
+    }
+    let Some(ip) = frame.get(port.l2_length..) else { return Err(Exception::Bad(DropReason::Truncated)) };
+    match ether_type {
+        ETHER_IPV4 => stages.push(Stage::V4(Sought::new(V4::parse(ip, checked)?, &sessions.v4))),
+        ETHER_IPV6 => stages.push(Stage::V6(Sought::new(V6::parse(ip, checked)?, &sessions.v6))),
+        _ => return Err(Exception::Uncommon),
+    }
+    Ok(())
+}
+
+/// What follows the Ethernet header of a frame that is tagged, or to a group or to somebody else.
+#[inline(never)]
+fn other_ether_type(frame: &[u8], ours: bool, outer: u16, port: &CorePort) -> Result<u16, Exception> {
+    let group = frame.first().is_some_and(|first| first & 1 != 0);
+    if !ours && !group {
+        return Err(Exception::Bad(DropReason::ForeignMac));
+    }
+    if (outer == ETHER_VLAN) != (port.vlan != 0) {
+        return Err(Exception::Bad(DropReason::WrongVlan));
+    }
+    let inner = if outer == ETHER_VLAN {
+        let Some(&[.., tag0, tag1, inner0, inner1]) = frame.first_chunk::<18>() else {
+            return Err(Exception::Bad(DropReason::Truncated));
         };
-        verdicts[usize::from(*index)] = verdict;
+        if u16::from_be_bytes([tag0, tag1]) & 0x0fff != port.vlan {
+            return Err(Exception::Bad(DropReason::WrongVlan));
+        }
+        u16::from_be_bytes([inner0, inner1])
+    } else {
+        outer
+    };
+    if ours { Ok(inner) } else { Err(Exception::Uncommon) }
+}
+
+impl<F: WorkerFamily> Sought<F> {
+    #[inline(always)]
+    fn new(flow: Flow<F>, table: &Table<F>) -> Self {
+        let hash = table.hash(&flow.tuple, flow.protocol);
+        table.prefetch(hash);
+        Self { flow, hash, candidate: Reference::NONE }
+    }
+
+    /// Round 2: find the candidate, ask for its session.
+    #[inline(always)]
+    fn seek(&mut self, table: &Table<F>) {
+        self.candidate = table.candidate(self.hash);
+    }
+
+    /// Round 3: what becomes of the packet, which has been rewritten if it goes out.
+    #[inline(always)]
+    fn decide<P: Packet>(
+        &self,
+        sessions: &mut Sessions,
+        context: &mut Context,
+        views: &Views<'_>,
+        packet: &mut P,
+        from: Source,
+    ) -> Verdict {
+        let (flow, direction) = (&self.flow, self.candidate.direction());
+        match F::table_mut(sessions).confirm(self.candidate, &flow.tuple, flow.protocol) {
+            Some(session) if !reopens(session, direction, flow) => {
+                forward(session, direction, flow, F::HEADER, context, views, packet, from)
+            }
+            _ => exception::forward_flow(flow, F::HEADER, sessions, context, views, packet, from),
+        }
     }
 }

@@ -1,13 +1,15 @@
 //! What a worker knows and counts: everything but the packets themselves.
 
-use super::{family::WorkerFamily, icmp::Budget, verdict::HopKey};
+use super::{
+    adopt::Adopter, family::WorkerFamily, icmp::Budget, journal::Journal, rings::SyncRings, verdict::HopKey,
+};
 use crate::{
     packet::{Family, HashKey, V4, V6},
-    plane::{BackendCounters, Counter, NextHops, Ownership, Routes, Tally},
+    plane::{BackendCounters, Counter, Examined, NextHops, Ownership, Routes, Tally},
     port::{BURST, PortFacts},
-    service::ServiceTable,
+    service::{Backend, Service, ServiceTable},
     session::{Direction, Fragments, LocalAddresses, LocalPorts, Session, Storage, Table, Timeouts},
-    types::{BackendId, DropReason, InstanceId, Instant, Mac, NextHopId, PortId, WorkerId},
+    types::{BackendId, DropReason, InstanceId, Instant, Mac, NextHopId, PortId, Protocol, WorkerId},
 };
 use arrayvec::ArrayVec;
 use std::{ops::RangeInclusive, sync::Arc};
@@ -29,6 +31,8 @@ pub struct Settings {
     pub next_hops: Arc<NextHops>,
     /// Who serves.
     pub ownership: Arc<Ownership>,
+    /// Where it says until when it has looked through its queues.
+    pub examined: Arc<Examined>,
     /// Every worker's counts per backend; its own are at its number.
     pub backends: Vec<Arc<BackendCounters>>,
     /// How many backend slots there are.
@@ -57,7 +61,12 @@ pub struct PortSettings {
 /// A port, prepared for comparing and writing.
 #[derive(Debug)]
 pub(super) struct CorePort {
+    pub(super) id: PortId,
     pub(super) mac: Mac,
+    /// The same as [`Mac::to_bits`] gives it: one comparison.
+    pub(super) mac_bits: u64,
+    pub(super) vlan: u16,
+    pub(super) mtu: u16,
     pub(super) l2_length: usize,
     pub(super) kernel_interface: bool,
     pub(super) facts: PortFacts,
@@ -99,6 +108,10 @@ pub(super) struct Context {
     datagram_id: u32,
     /// Next hops that replies will need.
     pub(super) wanted: ArrayVec<HopKey, BURST>,
+    /// Where sessions are told to the peer; `None` without one.
+    pub(super) journal: Option<Box<Journal>>,
+    /// Since when this node owns each instance.
+    pub(super) owned_since: Box<[Option<Instant>]>,
 }
 
 impl Context {
@@ -134,10 +147,112 @@ impl Context {
         self.datagram_id / workers * workers + u32::from(self.worker.0)
     }
 
-    /// Counts the end of a session.
+    /// What there is to tell the peer goes to the control core now: before packets that depend on it go out.
+    #[inline]
+    pub(super) fn flush_journal(&mut self) {
+        if let Some(journal) = &mut self.journal {
+            journal.flush();
+        }
+    }
+
+    /// Counts the end of a session, and tells it.
     pub(super) fn ended<F: Family>(&mut self, session: &Session<F>) {
         self.tally.add(Counter::SessionsEnded, 1);
         self.backends.ended(session.backend());
+        if let Some(journal) = &mut self.journal {
+            journal.ended(session);
+        }
+    }
+
+    /// Whether a session had a packet since this node owns its instance. Before, its times are those the peer told.
+    pub(super) fn has_gone_on_with<F: Family>(&self, session: &Session<F>) -> bool {
+        let since = self.owned_since.get(session.instance().index()).copied().flatten();
+        since.is_some_and(|since| {
+            self.ownership.serves(session.instance())
+                && u64::from(session.idle_ms(self.now_ms)) <= self.now.since(since).as_millis()
+        })
+    }
+
+    /// Notes which instances this node owns now.
+    fn watch_ownership(&mut self) {
+        for (instance, since) in (0..).map(InstanceId).zip(self.owned_since.iter_mut()) {
+            *since = self.ownership.serves(instance).then(|| since.unwrap_or(self.now));
+        }
+    }
+
+    /// Gives a synced session the slots of its service and backend, if this node knows them.
+    pub(super) fn bind<F: Family>(&self, session: &mut Session<F>, services: &ServiceTable) {
+        let inbound = session.arriving(Direction::Inbound);
+        let outbound = session.arriving(Direction::Outbound);
+        let (vip, port) = (inbound.destination(), inbound.ports.destination());
+        let found = Protocol::from_number(session.protocol())
+            .and_then(|protocol| services.find(vip, protocol, port))
+            .filter(|service| service.spec().instance == session.instance());
+        let Some(service) = found else { return };
+        let (address, its_port) = (outbound.source(), outbound.ports.source());
+        let is_it =
+            |backend: &&Backend| backend.address == address && backend.port.unwrap_or(port) == its_port;
+        if let Some(backend) = service.backends().iter().find(is_it) {
+            session.bind(service.id(), backend.id);
+            self.backends.adopted(backend.id);
+        }
+    }
+
+    /// How long the session may be idle; `None` when its service or its backend is gone.
+    fn limit_ms<F: Family>(&self, session: &mut Session<F>, services: &ServiceTable) -> Option<u32> {
+        if session.service().is_none() {
+            self.bind(session, services);
+        }
+        let has_backend = |service: &&Service| service.backend(session.backend()).is_some();
+        let service = session.service().map(|id| services.service(id).filter(has_backend));
+        let established_ms = match service {
+            Some(Some(service)) => u32::try_from(service.spec().idle_timeout.as_millis()).unwrap_or(u32::MAX),
+            Some(None) if self.journal.is_none() || self.ownership.serves(session.instance()) => return None,
+            // The peer still has it: its packets may come here tomorrow.
+            Some(None) => {
+                self.backends.ended(session.backend());
+                session.unbind();
+                UNBOUND_MS
+            }
+            None => UNBOUND_MS,
+        };
+        Some(self.timeouts.limit_ms(session.state, established_ms))
+    }
+
+    /// Whether a session has been idle for too long: for its limit, or for twice as long when what is known of its last
+    /// packet comes from the peer.
+    fn is_idle<F: Family>(&self, session: &Session<F>, limit_ms: u32) -> bool {
+        let idle_ms = session.idle_ms(self.now_ms);
+        idle_ms >= limit_ms
+            && (self.journal.is_none()
+                || idle_ms >= limit_ms.saturating_mul(2)
+                || self.has_gone_on_with(session))
+    }
+
+    /// Looks at a session in its turn; true when it is over.
+    fn look_at<F: Family>(&mut self, session: &mut Session<F>, services: &ServiceTable) -> bool {
+        let fresh = session.idle_ms(self.now_ms) < FRESH_MS;
+        for direction in [Direction::Inbound, Direction::Outbound] {
+            let slot = session.next_hop(direction);
+            match self.next_hops.get(slot) {
+                // A slot without an address may be another neighbour's soon.
+                None => session.set_next_hop(direction, NextHopId::UNKNOWN),
+                Some(_) if fresh => self.next_hops.mark_used(slot),
+                Some(_) => {}
+            }
+        }
+        let limit = self.limit_ms(session, services);
+        let over = limit.is_none_or(|limit| self.is_idle(session, limit));
+        if over {
+            self.ended(session);
+        } else if let (Some(journal), Some(limit)) = (&mut self.journal, limit)
+            && journal.serves(session.instance())
+            && session.must_be_told(limit, self.now_ms)
+            && journal.touch(session)
+        {
+            session.touched(limit, self.now_ms);
+        }
+        over
     }
 }
 
@@ -145,6 +260,8 @@ impl Context {
 pub(super) struct Core {
     pub(super) sessions: Sessions,
     pub(super) context: Context,
+    /// Where the peer's sessions come from; `None` without one.
+    pub(super) adopter: Option<Box<Adopter>>,
     /// Entries that ageing still owes a look.
     age_debt: usize,
     aged_ms: u32,
@@ -160,20 +277,32 @@ const AGE_PER_TURN: usize = 64;
 /// A session that was idle for less keeps its next hops in mind.
 const FRESH_MS: u32 = 30_000;
 
+/// A synced session of a service that this node does not know may be idle for so long, if it is established.
+const UNBOUND_MS: u32 = 3_600_000;
+
 /// How long the later fragments of a datagram are expected: less than a receiver reassembles, more than a path
 /// scatters.
 const FRAGMENT_LIFETIME_MS: u32 = 5_000;
 
 impl Core {
-    pub(super) fn new(settings: Settings) -> Self {
+    pub(super) fn new(settings: Settings, sync: Option<SyncRings>) -> Self {
         let ports = settings.ports.into_iter().map(|port| CorePort {
+            id: port.facts.id,
             mac: port.facts.mac,
+            mac_bits: port.facts.mac.to_bits(),
+            vlan: port.facts.vlan,
+            mtu: port.facts.mtu,
             l2_length: port.facts.l2_length(),
             kernel_interface: port.kernel_interface,
             facts: port.facts,
         });
         let own = settings.backends.get(settings.worker.index());
         let seed = settings.key.word();
+        let instances = settings.ownership.count();
+        let (journal, adopter) = sync.map_or((None, None), |rings| {
+            let journal = Journal::new(rings.journal, Arc::clone(&settings.ownership), settings.worker);
+            (Some(Box::new(journal)), Some(Box::new(Adopter::new(rings.records, instances))))
+        });
         let context = Context {
             worker: settings.worker,
             ports: ports.collect(),
@@ -192,10 +321,12 @@ impl Core {
             icmp_budget: Budget::new(),
             datagram_id: seed as u32,
             wanted: ArrayVec::new(),
+            journal,
+            owned_since: vec![None; usize::from(instances)].into_boxed_slice(),
         };
         let sessions =
             Sessions { v4: Table::new(settings.v4, settings.key), v6: Table::new(settings.v6, settings.key) };
-        Self { sessions, context, age_debt: 0, aged_ms: 0, busy: false }
+        Self { sessions, context, adopter, age_debt: 0, aged_ms: 0, busy: false }
     }
 
     /// A turn begins: time, lease, and what the last turn cost if it had work.
@@ -229,12 +360,24 @@ impl Core {
         let budget = self.age_debt.min(AGE_PER_TURN);
         if budget > 0 {
             self.age_debt -= budget;
+            self.context.watch_ownership();
             age::<V4>(&mut self.sessions, &mut self.context, services, budget);
             age::<V6>(&mut self.sessions, &mut self.context, services, budget);
         }
     }
 
+    /// Tells the peer what it must still hear: copies, digests.
+    pub(super) fn keep_journal(&mut self) {
+        if let Some(journal) = &mut self.context.journal {
+            journal.step(&self.sessions, self.context.now_ms);
+            journal.flush();
+        }
+    }
+
     pub(super) fn count_sessions(&mut self) {
+        if let Some(journal) = &mut self.context.journal {
+            self.context.tally.add(Counter::SyncOverruns, journal.take_overruns());
+        }
         self.context.tally.set(Counter::SessionsV4, self.sessions.v4.len() as u64);
         self.context.tally.set(Counter::SessionsV6, self.sessions.v6.len() as u64);
     }
@@ -246,27 +389,5 @@ fn age<F: WorkerFamily>(
     services: &ServiceTable,
     budget: usize,
 ) {
-    let Context { timeouts, now_ms, next_hops, backends, tally, .. } = context;
-    let over = |session: &mut Session<F>| {
-        let fresh = session.idle_ms(*now_ms) < FRESH_MS;
-        for direction in [Direction::Inbound, Direction::Outbound] {
-            let slot = session.next_hop(direction);
-            match next_hops.get(slot) {
-                // A slot without an address may be another neighbour's soon.
-                None => session.set_next_hop(direction, NextHopId::UNKNOWN),
-                Some(_) if fresh => next_hops.mark_used(slot),
-                Some(_) => {}
-            }
-        }
-        let Some(service) = services.service(session.service()) else { return true };
-        if service.backend(session.backend()).is_none() {
-            return true;
-        }
-        let established_ms = u32::try_from(service.spec().idle_timeout.as_millis()).unwrap_or(u32::MAX);
-        session.idle_ms(*now_ms) >= timeouts.limit_ms(session.state, established_ms)
-    };
-    F::table_mut(sessions).age(budget, over, |session| {
-        tally.add(Counter::SessionsEnded, 1);
-        backends.ended(session.backend());
-    });
+    F::table_mut(sessions).age(budget, |session| context.look_at(session, services), |_| {});
 }

@@ -1,5 +1,6 @@
 //! Packets on their way out, gathered per port so that a burst is one call.
 
+use super::exits::drop_packet;
 use crate::{
     plane::{Counter, Tally},
     port::{Burst, Packet, Port},
@@ -16,21 +17,30 @@ impl<P: Packet> Egress<P> {
         Self { queues: (0..ports).map(|_| Burst::new()).collect() }
     }
 
+    /// Makes room for `count` packets on every port, so that nothing is sent before all of a burst is decided: what the
+    /// peer must know of them goes first.
     #[inline]
-    pub(super) fn push<Q: Port<Packet = P>>(
+    pub(super) fn make_room<Q: Port<Packet = P>>(
         &mut self,
-        out: PortId,
-        packet: P,
+        count: usize,
         ports: &mut [Q],
         tally: &mut Tally,
     ) {
+        for (queue, port) in self.queues.iter_mut().zip(ports) {
+            if queue.remaining_capacity() < count {
+                send(queue, port, tally);
+            }
+        }
+    }
+
+    /// Room was made.
+    #[inline]
+    pub(super) fn push(&mut self, out: PortId, packet: P, tally: &mut Tally) {
         let Some(queue) = self.queues.get_mut(out.index()) else {
-            tally.drop(DropReason::NoRoute);
-            return;
+            return drop_packet(tally, &packet, DropReason::NoRoute);
         };
-        queue.push(packet);
-        if queue.is_full() {
-            send(queue, &mut ports[out.index()], tally);
+        if let Err(full) = queue.try_push(packet) {
+            drop_packet(tally, &full.element(), DropReason::TransmitFull);
         }
     }
 
@@ -43,8 +53,12 @@ impl<P: Packet> Egress<P> {
     }
 }
 
+/// Sends a burst, and counts all of it: a packet that went out was received.
+#[inline(never)]
 fn send<P: Packet, Q: Port<Packet = P>>(queue: &mut Burst<P>, port: &mut Q, tally: &mut Tally) {
     let bytes: usize = queue.iter().map(Packet::length).sum();
+    tally.add(Counter::Rx, queue.len() as u64);
+    tally.add(Counter::RxBytes, bytes as u64);
     let sent = port.transmit(queue);
     tally.add(Counter::Forwarded, sent as u64);
     let mut left = 0;

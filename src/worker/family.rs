@@ -3,7 +3,7 @@
 
 use super::core::Sessions;
 use crate::{
-    packet::{Difference, Family, V4, V6, sctp},
+    packet::{Difference, Family, Flow, V4, V6, sctp},
     session::{Direction, Session, Table},
     types::Protocol,
 };
@@ -13,7 +13,8 @@ pub(super) trait WorkerFamily: Family {
     fn table(sessions: &Sessions) -> &Table<Self>;
     fn table_mut(sessions: &mut Sessions) -> &mut Table<Self>;
 
-    /// Rewrites addresses, hop limit and header checksum. `ip` begins with at least [`Family::HEADER`] bytes.
+    /// Rewrites addresses, hop limit and header checksum. `ip` begins with at least [`Family::HEADER`] bytes, and
+    /// its hop limit is above 1.
     fn rewrite_ip(ip: &mut [u8], session: &Session<Self>, direction: Direction);
 }
 
@@ -34,9 +35,9 @@ impl WorkerFamily for V4 {
     #[inline]
     fn rewrite_ip(ip: &mut [u8], session: &Session<Self>, direction: Direction) {
         let Some(header) = ip.first_chunk_mut::<20>() else { return };
-        header[8] = header[8].saturating_sub(1);
-        let difference = session.address_difference(direction).and(TTL_LESS_ONE);
-        let checksum = difference.apply(u16::from_ne_bytes([header[10], header[11]]));
+        header[8] = header[8].wrapping_sub(1);
+        let difference = session.address_difference(direction);
+        let checksum = difference.apply_with(TTL_LESS_ONE, u16::from_ne_bytes([header[10], header[11]]));
         header[10..12].copy_from_slice(&checksum.to_ne_bytes());
         header[12..20].copy_from_slice(&session.leaving(direction).addresses.to_ne_bytes());
     }
@@ -56,7 +57,7 @@ impl WorkerFamily for V6 {
     #[inline]
     fn rewrite_ip(ip: &mut [u8], session: &Session<Self>, direction: Direction) {
         let Some(header) = ip.first_chunk_mut::<40>() else { return };
-        header[7] = header[7].saturating_sub(1);
+        header[7] = header[7].wrapping_sub(1);
         let words = session.leaving(direction).addresses;
         for (bytes, word) in header[8..].as_chunks_mut::<8>().0.iter_mut().zip(words) {
             *bytes = word.to_ne_bytes();
@@ -64,26 +65,19 @@ impl WorkerFamily for V6 {
     }
 }
 
-/// Rewrites ports and transport checksum of a packet whose transport header begins at `at` and whose IP packet
-/// ends at `end`. The checksum changes by the difference, so a wrong one stays wrong for the receiver to see.
-#[inline]
+/// Rewrites ports and transport checksum of a packet whose transport header begins at `at`. The checksum changes by
+/// the difference, so a wrong one stays wrong for the receiver to see.
+#[inline(always)]
 pub(super) fn rewrite_transport<F: Family>(
     ip: &mut [u8],
     at: usize,
-    end: usize,
-    protocol: Protocol,
+    flow: &Flow<F>,
     session: &Session<F>,
     direction: Direction,
 ) {
     let ports = session.leaving(direction).ports.bytes();
     let difference = session.transport_difference(direction);
-    match protocol {
-        Protocol::Tcp => {
-            let Some(header) = ip.get_mut(at..).and_then(|rest| rest.first_chunk_mut::<20>()) else { return };
-            header[..4].copy_from_slice(&ports);
-            let checksum = difference.apply(u16::from_ne_bytes([header[16], header[17]]));
-            header[16..18].copy_from_slice(&checksum.to_ne_bytes());
-        }
+    match flow.protocol {
         Protocol::Udp => {
             let Some(header) = ip.get_mut(at..).and_then(|rest| rest.first_chunk_mut::<8>()) else { return };
             header[..4].copy_from_slice(&ports);
@@ -93,8 +87,14 @@ pub(super) fn rewrite_transport<F: Family>(
                 header[6..8].copy_from_slice(&difference.apply_udp(checksum).to_ne_bytes());
             }
         }
+        Protocol::Tcp => {
+            let Some(header) = ip.get_mut(at..).and_then(|rest| rest.first_chunk_mut::<20>()) else { return };
+            header[..4].copy_from_slice(&ports);
+            let checksum = difference.apply(u16::from_ne_bytes([header[16], header[17]]));
+            header[16..18].copy_from_slice(&checksum.to_ne_bytes());
+        }
         Protocol::Sctp => {
-            if let Some(message) = ip.get_mut(at..end) {
+            if let Some(message) = ip.get_mut(at..usize::from(flow.length)) {
                 sctp::rewrite_ports(message, ports);
             }
         }

@@ -6,7 +6,7 @@ use super::{
     verdict::{Source, Verdict},
 };
 use crate::{
-    packet::{ETHER_VLAN, Flow, icmp::ErrorMessage},
+    packet::{Divisible, ETHER_VLAN, Flow, icmp::ErrorMessage},
     plane::NextHop,
     port::Packet,
     session::{Direction, Session, track},
@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Rewrites a packet whose transport header begins `transport` bytes into its IP packet, and counts it.
-#[inline]
+#[inline(always)]
 #[allow(
     clippy::too_many_arguments,
     reason = "the hot path: everything in registers, nothing packed and unpacked"
@@ -24,7 +24,7 @@ pub(super) fn forward<F: WorkerFamily, P: Packet>(
     direction: Direction,
     flow: &Flow<F>,
     transport: usize,
-    context: &Context,
+    context: &mut Context,
     views: &Views<'_>,
     packet: &mut P,
     from: Source,
@@ -42,19 +42,38 @@ pub(super) fn forward<F: WorkerFamily, P: Packet>(
     let (Some(inside), Some(outside)) = (context.port(from.port), context.port(hop.port)) else {
         return Verdict::Drop(DropReason::NoRoute);
     };
-    if flow.length > outside.facts.mtu {
-        return Verdict::Refuse(DropReason::TooBig, ErrorMessage::TooBig { mtu: outside.facts.mtu });
+    let too_big = flow.length > outside.mtu;
+    if too_big && !may_split(packet, inside, outside.mtu) {
+        return Verdict::Refuse(DropReason::TooBig, ErrorMessage::TooBig { mtu: outside.mtu });
     }
+    if inside.vlan != outside.vlan && !retag(packet, inside, outside) {
+        return Verdict::Drop(DropReason::TooBig);
+    }
+    let before = session.state;
     session.state = track(session.state, flow.protocol, direction, flow.signal);
     session.last_seen_ms = context.now_ms;
     session.packets += 1;
     session.bytes += u64::from(flow.length);
     context.backends.packet(session.backend(), u64::from(flow.length));
-    if let Some(ip) = packet.data_mut().get_mut(inside.l2_length..) {
+    let frame = packet.data_mut();
+    if let Some(ip) = frame.get_mut(outside.l2_length..) {
         F::rewrite_ip(ip, session, direction);
-        rewrite_transport(ip, transport, usize::from(flow.length), flow.protocol, session, direction);
+        rewrite_transport(ip, transport, flow, session, direction);
     }
-    address_frame(packet, inside, outside, hop.mac)
+    write_macs(frame, outside, hop.mac);
+    let verdict = if too_big { Verdict::Split(outside.id) } else { Verdict::Transmit(outside.id) };
+    if session.state != before
+        && let Some(journal) = &mut context.journal
+    {
+        journal.moved(session, before);
+    }
+    verdict
+}
+
+/// Whether a packet larger than the MTU may be cut: only IPv4 knows that.
+#[cold]
+pub(super) fn may_split<P: Packet>(packet: &P, inside: &CorePort, mtu: u16) -> bool {
+    packet.data().get(inside.l2_length..).is_some_and(|ip| Divisible::new(ip, mtu).is_some())
 }
 
 /// Looks the way up that the session does not remember.
@@ -73,24 +92,26 @@ pub(super) fn find_hop<F: WorkerFamily>(
     context.next_hops.get(slot).ok_or(hold)
 }
 
-/// Writes the Ethernet header of the port a packet leaves by.
-#[inline]
+/// Makes the frame one of the port it leaves by.
 pub(super) fn address_frame<P: Packet>(
     packet: &mut P,
     inside: &CorePort,
     outside: &CorePort,
     destination: Mac,
 ) -> Verdict {
-    if inside.facts.vlan != outside.facts.vlan && !retag(packet, inside, outside) {
+    if inside.vlan != outside.vlan && !retag(packet, inside, outside) {
         return Verdict::Drop(DropReason::TooBig);
     }
-    match packet.data_mut().first_chunk_mut::<12>() {
-        Some(header) => {
-            header[..6].copy_from_slice(&destination.0);
-            header[6..].copy_from_slice(&outside.mac.0);
-            Verdict::Transmit(outside.facts.id)
-        }
-        None => Verdict::Drop(DropReason::Truncated),
+    write_macs(packet.data_mut(), outside, destination);
+    Verdict::Transmit(outside.id)
+}
+
+#[inline]
+fn write_macs(frame: &mut [u8], outside: &CorePort, destination: Mac) {
+    // Whatever was parsed has an Ethernet header.
+    if let Some(header) = frame.first_chunk_mut::<12>() {
+        header[..6].copy_from_slice(&destination.0);
+        header[6..].copy_from_slice(&outside.mac.0);
     }
 }
 
@@ -103,9 +124,9 @@ fn retag<P: Packet>(packet: &mut P, inside: &CorePort, outside: &CorePort) -> bo
     if !packet.move_start(inside.l2_length as isize - outside.l2_length as isize) {
         return false;
     }
-    let tag = outside.facts.vlan.to_be_bytes();
+    let tag = outside.vlan.to_be_bytes();
     let frame = packet.data_mut();
-    if outside.facts.vlan == 0 {
+    if outside.vlan == 0 {
         frame.get_mut(12..14).map(|field| field.copy_from_slice(&[type0, type1]))
     } else {
         let [a, b] = ETHER_VLAN.to_be_bytes();

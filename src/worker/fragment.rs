@@ -5,7 +5,7 @@ use super::{
     core::{Context, Sessions, Views},
     exception::forward_flow,
     family::WorkerFamily,
-    forward::address_frame,
+    forward::{address_frame, may_split},
     icmp::lower_hop_limit,
     verdict::{Arrival, Source, Verdict},
 };
@@ -77,10 +77,12 @@ fn first<F: WorkerFamily, P: Packet>(
     let flow = Flow { tuple, protocol, signal, length };
     let verdict = forward_flow(&flow, datagram.l4_offset, sessions, context, views, packet, from);
     // Held or sent, the later fragments go the same way.
-    if matches!(verdict, Verdict::Transmit(_) | Verdict::Hold(_)) {
+    if matches!(verdict, Verdict::Transmit(_) | Verdict::Split(_) | Verdict::Hold(_)) {
         let heading = heading(sessions, context, &flow).ok_or(DROP_UNSUPPORTED)?;
         remember(context, key, heading)?;
-        if let (Verdict::Transmit(out), Heading::Translate { id, .. }) = (verdict, heading) {
+        if let (Verdict::Transmit(out) | Verdict::Split(out), Heading::Translate { id, .. }) =
+            (verdict, heading)
+        {
             let start = context.port(out).map_or(start, |port| port.l2_length);
             if let Some(ip) = packet.data_mut().get_mut(start..) {
                 renumber::<F>(ip, fragment, id);
@@ -138,7 +140,9 @@ fn later<F: WorkerFamily, P: Packet>(
     let hop = context.next_hops.get(slot).ok_or(hold)?;
     let no_port = Verdict::Drop(DropReason::NoRoute);
     let (inside, outside) = (context.port(from.port).ok_or(no_port)?, context.port(hop.port).ok_or(no_port)?);
-    if datagram.end > usize::from(outside.facts.mtu) {
+    let mtu = outside.mtu;
+    let too_big = datagram.end > usize::from(mtu);
+    if too_big && !may_split(packet, inside, mtu) {
         return Err(Verdict::Drop(DropReason::TooBig));
     }
     let to = F::pair(source, destination).ok_or(unmatched)?;
@@ -147,7 +151,10 @@ fn later<F: WorkerFamily, P: Packet>(
         renumber::<F>(ip, fragment, id);
         readdress::<F>(ip, datagram, to);
     }
-    Ok(address_frame(packet, inside, outside, hop.mac))
+    match address_frame(packet, inside, outside, hop.mac) {
+        Verdict::Transmit(out) if too_big => Ok(Verdict::Split(out)),
+        verdict => Ok(verdict),
+    }
 }
 
 /// New addresses; there is no transport header to follow them.

@@ -1,6 +1,6 @@
 //! ICMP errors of this node's own: telling a sender why its packet died.
 
-use super::Worker;
+use super::{core::Context, exits::Exits};
 use crate::{
     packet::{
         Datagram,
@@ -11,11 +11,16 @@ use crate::{
     types::PortId,
 };
 
-impl<P: Port> Worker<P> {
+impl<P: Port> Exits<P> {
     /// Sends `message` about `packet` back to where it came from, if that is allowed and within the budget.
     #[cold]
-    pub(super) fn inform(&mut self, message: ErrorMessage, packet: &P::Packet, port: PortId) {
-        let context = &mut self.core.context;
+    pub(super) fn inform(
+        &mut self,
+        message: ErrorMessage,
+        packet: &P::Packet,
+        port: PortId,
+        context: &mut Context,
+    ) {
         let Some(l2_length) = context.port(port).map(|port| port.l2_length) else { return };
         let (Some(queue), true) =
             (self.ports.get_mut(port.index()), context.icmp_budget.take(context.now_ms))

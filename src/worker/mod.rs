@@ -8,40 +8,44 @@
 //!                                                           └─► dropped, and counted
 //! ```
 //!
-//! No lock, no allocation, no system call, no clock: time is an argument. `core` decides and rewrites, this file
-//! moves packets and carries the verdicts out.
+//! No lock, no allocation, no system call, no clock: time is an argument. `burst` decides, `exits` carries
+//! the verdicts out.
 
+mod adopt;
 mod burst;
+mod copy;
 mod core;
 mod dump;
 mod egress;
 mod exception;
+mod exits;
 mod family;
 mod forward;
 mod fragment;
 mod hold;
 mod icmp;
 mod inform;
+mod journal;
 mod open;
 mod rings;
 mod run;
+mod split;
 mod verdict;
 
 pub use self::core::{PortSettings, Settings};
 pub use dump::{Command, Dump, Dumped};
-pub use open::SYNC_PORT;
-pub use rings::{FarEnds, OnPort, RingSizes, Rings, rings};
+pub use open::ECHO_PORT;
+pub use rings::{FarEnds, OnPort, RingSizes, Rings, SyncRings, Urgent, rings};
 pub use run::{Idle, Rest, Stop, run};
 
 use self::{
-    core::{Core, Views},
-    egress::Egress,
-    hold::Hold,
-    verdict::{Arrival, Source, Verdict},
+    core::Core,
+    exits::{Exits, drop_packet},
+    verdict::{Arrival, Source},
 };
 use crate::{
-    plane::{Counter, Counters, Reader, Routes},
-    port::{Burst, Packet, Port},
+    plane::{Counter, Counters, Examined, Queue, Reader, Routes},
+    port::{Burst, Port},
     service::ServiceTable,
     types::{DropReason, Instant, PortId},
 };
@@ -50,14 +54,13 @@ use std::sync::Arc;
 /// One worker.
 #[derive(Debug)]
 pub struct Worker<P: Port> {
-    ports: Vec<P>,
     core: Core,
+    exits: Exits<P>,
     services: Reader<ServiceTable>,
     routes: Reader<Routes>,
-    rings: Rings<P::Packet>,
-    egress: Egress<P::Packet>,
-    hold: Hold<P::Packet>,
     counters: Arc<Counters>,
+    queues: Vec<Queue>,
+    examined: Arc<Examined>,
     published_ms: u32,
 }
 
@@ -68,100 +71,57 @@ impl<P: Port> Worker<P> {
         settings: Settings,
         services: Reader<ServiceTable>,
         routes: Reader<Routes>,
-        rings: Rings<P::Packet>,
+        mut rings: Rings<P::Packet>,
         counters: Arc<Counters>,
     ) -> Self {
-        let egress = Egress::new(ports.len());
-        let hold = Hold::new(settings.held_packets);
-        let core = Core::new(settings);
-        Self { ports, core, services, routes, rings, egress, hold, counters, published_ms: 0 }
+        let held_packets = settings.held_packets;
+        let queues = settings.ports.iter().map(|port| Queue::new(port.facts.rx_descriptors.into())).collect();
+        let examined = Arc::clone(&settings.examined);
+        let core = Core::new(settings, rings.sync.take());
+        let exits = Exits::new(ports, rings, Arc::clone(&examined), held_packets);
+        Self { core, exits, services, routes, counters, queues, examined, published_ms: 0 }
     }
 
     /// Its queue pairs.
     pub fn ports_mut(&mut self) -> &mut [P] {
-        &mut self.ports
+        &mut self.exits.ports
     }
 
     /// One turn at `now`: takes what has arrived, decides, sends. Returns whether there was anything to do.
     pub fn turn(&mut self, now: Instant) -> bool {
         self.core.begin(now);
-        let mut found = false;
-        for port in 0..self.ports.len() {
+        let mut found = self.core.adopt(self.services.load());
+        for port in 0..self.exits.ports.len() {
             let mut burst = Burst::new();
-            let received = self.ports[port].receive(&mut burst);
+            let received = self.exits.ports[port].receive(&mut burst);
+            let looked_through = self.queues[port].after(received, now);
             if received > 0 {
                 found = true;
                 self.core.context.tally.add(Counter::Received, received as u64);
                 self.process(&mut burst, Source { port: PortId(port as u8), arrival: Arrival::Wire });
+            }
+            // After its packets: what is the control core's lies in the ring by now.
+            if let Some(until) = looked_through {
+                self.examined.set(port, until);
             }
         }
         found |= self.take_handed_in();
         if self.core.context.now_ms != self.published_ms {
             found |= self.release_held();
         }
-        self.egress.flush(&mut self.ports, &mut self.core.context.tally);
-        found |= self.inject();
+        self.exits.flush(&mut self.core.context.tally);
+        found |= self.exits.inject(&mut self.core.context.tally);
         self.keep_house(found);
         found
     }
 
-    /// Every packet of `burst` gets its verdict, and the verdict is carried out.
-    fn process(&mut self, burst: &mut Burst<P::Packet>, from: Source) {
-        let views = Views { services: self.services.load(), routes: self.routes.load() };
-        let verdicts = self.core.decide(&views, burst, from);
-        for (packet, verdict) in burst.take().into_iter().zip(verdicts) {
-            self.carry_out(verdict, packet, from.port);
-        }
-        for key in self.core.context.wanted.drain(..) {
-            self.rings.request(key);
-        }
-    }
-
-    #[inline]
-    fn carry_out(&mut self, verdict: Verdict, packet: P::Packet, port: PortId) {
-        let tally = &mut self.core.context.tally;
-        match verdict {
-            Verdict::Transmit(out) => {
-                tally.add(Counter::Rx, 1);
-                tally.add(Counter::RxBytes, packet.length() as u64);
-                self.egress.push(out, packet, &mut self.ports, tally);
-            }
-            Verdict::Hold(key) => {
-                self.rings.request(key);
-                if let Err(packet) = self.hold.add(key, (port, packet), self.core.context.now_ms) {
-                    drop_packet(tally, &packet, DropReason::NeighborUnresolved);
-                }
-            }
-            Verdict::HandOver(worker) => match self.rings.hand_over(worker, (port, packet)) {
-                Ok(()) => tally.add(Counter::HandedOut, 1),
-                Err(packet) => drop_packet(tally, &packet, DropReason::HandoverFull),
-            },
-            Verdict::Drop(reason) => drop_packet(tally, &packet, reason),
-            Verdict::Refuse(reason, message) => {
-                drop_packet(tally, &packet, reason);
-                self.inform(message, &packet, port);
-            }
-            Verdict::Control | Verdict::Urgent | Verdict::Kernel => {
-                let bytes = packet.length() as u64;
-                match self.rings.punt(verdict, (port, packet)) {
-                    Ok(counter) => {
-                        tally.add(Counter::Rx, 1);
-                        tally.add(Counter::RxBytes, bytes);
-                        tally.add(counter, 1);
-                    }
-                    Err((packet, reason)) => drop_packet(tally, &packet, reason),
-                }
-            }
-        }
-    }
-
     fn take_handed_in(&mut self) -> bool {
         let mut found = false;
-        for ring in 0..self.rings.handed_in.len() {
+        for ring in 0..self.exits.rings.handed_in.len() {
             let mut burst = Burst::new();
             let mut port = PortId(0);
             while !burst.is_full() {
-                let Ok((from, packet)) = self.rings.handed_in[ring].pop() else { break };
+                let Ok((from, packet)) = self.exits.rings.handed_in[ring].pop() else { break };
                 found = true;
                 self.core.context.tally.add(Counter::HandedIn, 1);
                 if from != port && !burst.is_empty() {
@@ -180,8 +140,8 @@ impl<P: Port> Worker<P> {
     /// Packets whose next hop has answered come again; those that waited too long die.
     fn release_held(&mut self) -> bool {
         let mut released = false;
-        for _ in 0..self.hold.len() {
-            let Some(waiting) = self.hold.next() else { break };
+        for _ in 0..self.exits.hold.len() {
+            let Some(waiting) = self.exits.hold.next() else { break };
             if self.core.context.next_hops.find(waiting.key.0, waiting.key.1).is_some() {
                 released = true;
                 let mut burst = Burst::new();
@@ -190,47 +150,24 @@ impl<P: Port> Worker<P> {
             } else if waiting.is_due(self.core.context.now_ms) {
                 drop_packet(&mut self.core.context.tally, &waiting.packet, DropReason::NeighborUnresolved);
             } else {
-                self.hold.put_back(waiting);
+                self.exits.hold.put_back(waiting);
             }
         }
         released
     }
 
-    /// Sends frames of the control core and of the kernel interface.
-    fn inject(&mut self) -> bool {
-        let mut found = false;
-        for ring in &mut self.rings.injected {
-            for _ in 0..crate::port::BURST {
-                let Ok((port, packet)) = ring.pop() else { break };
-                found = true;
-                let Some(queue) = self.ports.get_mut(port.index()) else { continue };
-                let mut burst = Burst::new();
-                burst.push(packet);
-                let sent = queue.transmit(&mut burst) as u64;
-                self.core.context.tally.add(Counter::Injected, sent);
-                self.core.context.tally.add(Counter::InjectedLost, 1 - sent);
-            }
-        }
-        found
-    }
-
     fn keep_house(&mut self, found: bool) {
         let core = &mut self.core;
         core.age(self.services.load());
+        core.keep_journal();
         core.end(found);
-        self.rings.dump.step(&core.sessions, core.context.now_ms);
+        self.exits.rings.dump.step(&core.sessions, core.context.now_ms);
         self.counters.beat(core.context.tally.get(Counter::Turns));
         if core.context.now_ms != self.published_ms {
             self.published_ms = core.context.now_ms;
-            core.context.tally.set(Counter::Held, self.hold.len() as u64);
+            core.context.tally.set(Counter::Held, self.exits.hold.len() as u64);
             core.count_sessions();
             self.counters.publish(&core.context.tally);
         }
     }
-}
-
-fn drop_packet(tally: &mut crate::plane::Tally, packet: &impl Packet, reason: DropReason) {
-    tally.add(Counter::Rx, 1);
-    tally.add(Counter::RxBytes, packet.length() as u64);
-    tally.drop(reason);
 }

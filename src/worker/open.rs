@@ -8,16 +8,17 @@ use super::{
 use crate::{
     packet::{Flow, agreed_hash, is_martian_source},
     plane::{Counter, Way},
+    protocol::pair::SYNC_PORT,
     service::{Client, Role},
     session::{Direction, Reference, Session, Wanted, opens},
     types::{DropReason, InstanceId, NextHopId, Protocol, WorkerId},
 };
 
 /// Ports of the protocols that the control core speaks: BFD (RFC 5881, RFC 5883), BFD echo, session sync.
-const CONTROL_PORTS: [u16; 4] = [3784, 4784, 3785, SYNC_PORT];
+const CONTROL_PORTS: [u16; 4] = [3784, 4784, ECHO_PORT, SYNC_PORT];
 
-/// Where a pair's nodes stream sessions to each other.
-pub const SYNC_PORT: u16 = 3786;
+/// BFD echo (RFC 5881 section 4).
+pub const ECHO_PORT: u16 = 3785;
 
 /// Whether a client begins anew with the tuple of a session that is over.
 #[inline]
@@ -134,7 +135,8 @@ fn try_open<F: WorkerFamily>(
     let way = views.routes.way(backend.address).ok_or(DropReason::NoRoute)?;
     let slot = |way: &Way| context.next_hops.find(way.port, way.neighbor).unwrap_or(NextHopId::UNKNOWN);
     let (slot_there, slot_back) = (slot(&way), slot(&way_back));
-    let Context { local_ports, local_addresses, ports, tally, backends, now_ms, worker, .. } = context;
+    let Context { local_ports, local_addresses, ports, tally, backends, now_ms, worker, journal, .. } =
+        context;
     let wanted = Wanted {
         backend: backend.id,
         towards: (backend.address, backend.port.unwrap_or(port)),
@@ -147,6 +149,9 @@ fn try_open<F: WorkerFamily>(
     let evicted = |session: &Session<F>| {
         tally.add(Counter::SessionsEnded, 1);
         backends.ended(session.backend());
+        if let Some(journal) = journal.as_mut() {
+            journal.ended(session);
+        }
     };
     let outbound =
         local_ports.take(&wanted, table, *now_ms, evicted).map_err(|_| DropReason::PortsExhausted)?;
@@ -157,6 +162,9 @@ fn try_open<F: WorkerFamily>(
     let reference = table.insert(session).map_err(|_| DropReason::SessionTableFull)?;
     tally.add(Counter::SessionsOpened, 1);
     backends.opened(backend.id);
+    if let Some(journal) = journal {
+        journal.opened(&session);
+    }
     if slot_back == NextHopId::UNKNOWN {
         // Asked now, the reply need not wait.
         let _ = context.wanted.try_push((way_back.port, way_back.neighbor));

@@ -5,14 +5,25 @@ use super::{
     verdict::{HopKey, Verdict},
 };
 use crate::{
-    plane::Counter,
-    types::{DropReason, PortId, WorkerId},
+    plane::{Counter, Slot},
+    types::{DropReason, Instant, PortId, WorkerId},
 };
 use rtrb::{Consumer, Producer, PushError, RingBuffer};
 use std::net::IpAddr;
 
 /// A packet and the port it came in by, or goes out by.
 pub type OnPort<P> = (PortId, P);
+
+/// A packet for the control core that cannot wait.
+#[derive(Debug)]
+pub struct Urgent<P> {
+    /// The port it came in by.
+    pub port: PortId,
+    /// When the turn began that took it from its queue: the NIC's time may be nearer.
+    pub received_at: Instant,
+    /// The packet.
+    pub packet: P,
+}
 
 /// The ends a worker holds.
 pub struct Rings<P> {
@@ -21,7 +32,7 @@ pub struct Rings<P> {
     /// From each other worker.
     pub handed_in: Vec<Consumer<OnPort<P>>>,
     /// To the control core: what the peer sends.
-    pub urgent: Producer<OnPort<P>>,
+    pub urgent: Producer<Urgent<P>>,
     /// To the control core: ARP and neighbour discovery.
     pub control: Producer<OnPort<P>>,
     /// To the kernel interfaces.
@@ -32,6 +43,17 @@ pub struct Rings<P> {
     pub requests: Producer<(PortId, IpAddr)>,
     /// Management's questions.
     pub dump: Dump,
+    /// To and from the peer; `None` without session sync.
+    pub sync: Option<SyncRings>,
+}
+
+/// The ends that session sync needs.
+#[derive(Debug)]
+pub struct SyncRings {
+    /// To the control core: what happens to sessions here.
+    pub journal: Producer<Slot>,
+    /// From the control core: what the peer tells of its sessions.
+    pub records: Consumer<Slot>,
 }
 
 impl<P> std::fmt::Debug for Rings<P> {
@@ -53,9 +75,16 @@ impl<P> Rings<P> {
         }
     }
 
+    /// To the control core, which must know when the packet came.
+    pub(super) fn report(&mut self, item: Urgent<P>) -> Result<Counter, (P, DropReason)> {
+        self.urgent
+            .push(item)
+            .map(|()| Counter::ToControl)
+            .map_err(|PushError::Full(item)| (item.packet, DropReason::ControlFull))
+    }
+
     pub(super) fn punt(&mut self, verdict: Verdict, item: OnPort<P>) -> Result<Counter, (P, DropReason)> {
         let (ring, counter, full) = match verdict {
-            Verdict::Urgent => (&mut self.urgent, Counter::ToControl, DropReason::ControlFull),
             Verdict::Kernel => (&mut self.kernel, Counter::ToKernel, DropReason::KernelFull),
             _ => (&mut self.control, Counter::ToControl, DropReason::ControlFull),
         };
@@ -72,18 +101,20 @@ pub struct RingSizes {
     pub control: usize,
     /// To and from the kernel interfaces, each.
     pub kernel: usize,
+    /// Slots of a worker's journal and of what the peer tells it, each; 0 without session sync.
+    pub sync: usize,
 }
 
 impl Default for RingSizes {
     fn default() -> Self {
-        Self { hand_over: 4096, control: 1024, kernel: 1024 }
+        Self { hand_over: 4096, control: 1024, kernel: 1024, sync: 0 }
     }
 }
 
 /// The ends the workers do not hold. Of the vectors, each element belongs to one worker.
 pub struct FarEnds<P> {
     /// What the peer sent.
-    pub urgent: Vec<Consumer<OnPort<P>>>,
+    pub urgent: Vec<Consumer<Urgent<P>>>,
     /// ARP and neighbour discovery.
     pub control: Vec<Consumer<OnPort<P>>>,
     /// Next hops to resolve.
@@ -100,6 +131,10 @@ pub struct FarEnds<P> {
     pub commands: Vec<Producer<Command>>,
     /// Their answers.
     pub dumped: Vec<Consumer<Dumped>>,
+    /// What happens to their sessions, for the peer. Empty without session sync, like `records`.
+    pub journals: Vec<Consumer<Slot>>,
+    /// What the peer tells of its sessions, for them.
+    pub records: Vec<Producer<Slot>>,
 }
 
 impl<P> std::fmt::Debug for FarEnds<P> {
@@ -124,6 +159,8 @@ pub fn rings<P>(workers: usize, sizes: RingSizes) -> (Vec<Rings<P>>, FarEnds<P>)
         from_kernel,
         commands: Vec::new(),
         dumped: Vec::new(),
+        journals: Vec::new(),
+        records: Vec::new(),
     };
     let mut near: Vec<Rings<P>> =
         (0..workers).map(|_| far.one_worker(&sizes, std::mem::take(&mut injected))).collect();
@@ -149,6 +186,11 @@ impl<P> FarEnds<P> {
             far.push(consumer);
             producer
         }
+        let sync = (sizes.sync > 0).then(|| {
+            let (records, records_in) = RingBuffer::new(sizes.sync);
+            self.records.push(records);
+            SyncRings { journal: ring(sizes.sync, &mut self.journals), records: records_in }
+        });
         let (commands, commands_in) = RingBuffer::new(4);
         self.commands.push(commands);
         Rings {
@@ -160,6 +202,7 @@ impl<P> FarEnds<P> {
             injected,
             requests: ring(sizes.control, &mut self.requests),
             dump: Dump::new(commands_in, ring(512, &mut self.dumped)),
+            sync,
         }
     }
 }

@@ -14,6 +14,8 @@ pub(super) type HopKey = (PortId, IpAddr);
 pub(super) enum Verdict {
     /// Out by this port.
     Transmit(PortId),
+    /// Out by this port, in pieces: it is larger than that port's MTU.
+    Split(PortId),
     /// Dead.
     Drop(DropReason),
     /// Dead, and its sender is told why, within limits.

@@ -2,7 +2,7 @@
 
 use hitless::{
     config::{Config, LogLevel, Machine},
-    control::{self, Control},
+    control::{self, Control, Reception},
     manage::{
         Assembly, Changes, EventLog, PortParts, Shared,
         api::{self, Api, LogSwitch},
@@ -131,6 +131,8 @@ impl Node {
             mtu: 1500,
             vlan: 0,
             steering: Steering::Software { workers: 1 },
+            rx_descriptors: 1024,
+            hardware_timestamps: false,
             checks_ip: false,
         };
         let packets = pool.clone();
@@ -138,6 +140,7 @@ impl Node {
             facts,
             queues,
             control: control_queue,
+            reception: Reception::Workers,
             allocate: Box::new(move || packets.allocate()),
         };
         let Assembly { workers, control, shared, .. } = assemble(config, vec![part]).unwrap();
@@ -160,7 +163,8 @@ impl Node {
         let changes =
             Changes::start(registry, Arc::clone(&events), start.state_file.as_deref(), || ()).unwrap();
         let alone = || -> Arc<dyn HighAvailability> {
-            Arc::new(Standalone::new(&shared.config, Arc::clone(&shared.ownership)))
+            let ownership = Arc::clone(&shared.ownership);
+            Arc::new(Standalone::new(&shared.config, ownership, Arc::clone(&shared.bfd)))
         };
         let ha = start.ha.unwrap_or_else(alone);
         let log = Arc::new(Level(Mutex::new(LogLevel::Info)));

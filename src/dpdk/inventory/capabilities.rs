@@ -97,7 +97,7 @@ impl Capabilities {
 }
 
 /// Where receive times come from, by what the driver offers and by what is known of it.
-fn timestamps(driver: &str, offered: bool) -> Timestamps {
+pub(in crate::dpdk) fn timestamps(driver: &str, offered: bool) -> Timestamps {
     match driver {
         // Always sets them, in microseconds, without offering it.
         "net_pcap" => Timestamps::Driver,

@@ -10,6 +10,7 @@ mod pci;
 
 pub(super) use advice::reserve_command;
 pub use advice::{Advice, advice};
+pub(super) use capabilities::timestamps;
 pub use capabilities::{Capabilities, Timestamps};
 pub use host::{Host, HugePages};
 pub use pci::PciNic;

@@ -153,7 +153,9 @@ pub(super) async fn delete(
         .make(move |transaction| {
             let neighbors = &mut transaction.saved_mut().bgp_neighbors;
             let known = neighbors.get(&address);
-            if !known.is_some_and(|known| of.remote_as.is_none_or(|wanted| wanted == known.remote_as)) {
+            let is_it =
+                known.is_some_and(|known| of.remote_as.is_none_or(|wanted| wanted == known.remote_as));
+            if !is_it {
                 return Err(Refusal::NotFound(format!("no such bgp neighbor: {address}")));
             }
             neighbors.remove(&address);

@@ -75,7 +75,9 @@ pub(super) async fn sessions<T: Serialize + Send + 'static>(
                 services.iter().filter(|entry| entry.wanted.name == *name || entry.rule_name() == name);
             named.map(|entry| entry.id).collect()
         });
-        let of_service = |record: &Record| wanted.as_ref().is_none_or(|ids| ids.contains(&record.service));
+        let of_service = |record: &Record| {
+            wanted.as_ref().is_none_or(|ids| record.service.is_some_and(|id| ids.contains(&id)))
+        };
         let mut records = api.shared.sessions.list(|record| filter.admits(record) && of_service(record));
         records.truncate(filter.limit.unwrap_or(LIMIT));
         (records, names)
@@ -93,7 +95,8 @@ pub(super) async fn sessions<T: Serialize + Send + 'static>(
         at += records.len();
         let mut shown = Vec::with_capacity(2 * records.len());
         for record in records {
-            show(record, names.get(&record.service).map_or("", String::as_str), &mut shown);
+            let service = record.service.and_then(|id| names.get(&id)).map_or("", String::as_str);
+            show(record, service, &mut shown);
         }
         Some(shown)
     });

@@ -214,6 +214,10 @@ fn a_service_that_does_not_fit_waits_and_is_not_lost() {
     world.put(2).unwrap();
     world.restart();
     assert_eq!(world.changes().saved().parked[0].name(), "six");
-    world.changes().make_blocking(|t| Ok(t.retry_parked())).unwrap();
+    let retry = |transaction: &mut Transaction<'_>| {
+        transaction.retry_parked();
+        Ok(())
+    };
+    world.changes().make_blocking(retry).unwrap();
     assert_eq!(world.changes().saved().parked.len(), 1);
 }

@@ -1,11 +1,68 @@
-//! Echo replies.
+//! Echo requests and replies.
 
 use super::{Message, body};
 use crate::{
-    packet::{DEFAULT_TTL, Datagram, Difference, IP_ICMP, bytes, checksum},
+    packet::{
+        DEFAULT_TTL, Datagram, Difference, IP_ICMP, IP_ICMPV6, bytes, checksum, pseudo_header_sum,
+        write_ipv4_header, write_ipv6_header,
+    },
     types::DropReason,
 };
 use std::net::IpAddr;
+
+/// What tells one echo from another; both numbers are the asker's to choose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EchoId {
+    /// Whose it is.
+    pub identifier: u16,
+    /// Which of its.
+    pub sequence: u16,
+}
+
+const LENGTH: usize = 8;
+
+impl EchoId {
+    /// Writes an echo request without data, from the IP header on, and returns its length. `None` if `packet` is
+    /// shorter than 48 bytes (IPv6) or 28 (IPv4), or the addresses are of different families.
+    pub fn write_request(&self, source: IpAddr, destination: IpAddr, packet: &mut [u8]) -> Option<usize> {
+        let (at, kind, pseudo_header) = match (source, destination) {
+            (IpAddr::V4(source), IpAddr::V4(destination)) => {
+                write_ipv4_header(
+                    packet,
+                    (source, destination),
+                    IP_ICMP,
+                    0,
+                    DEFAULT_TTL,
+                    20 + LENGTH as u16,
+                )?;
+                (20, 8, 0)
+            }
+            (IpAddr::V6(v6_source), IpAddr::V6(v6_destination)) => {
+                let ends = (v6_source, v6_destination);
+                write_ipv6_header(packet, ends, IP_ICMPV6, DEFAULT_TTL, LENGTH as u16)?;
+                (40, 128, pseudo_header_sum(source, destination, IP_ICMPV6, LENGTH as u16))
+            }
+            _ => return None,
+        };
+        let message = packet.get_mut(at..at + LENGTH)?;
+        bytes::write(message, 0, [kind, 0, 0, 0])?;
+        bytes::write(message, 4, self.identifier.to_be_bytes())?;
+        bytes::write(message, 6, self.sequence.to_be_bytes())?;
+        let sum = !checksum::fold(checksum::sum(message) + u32::from(pseudo_header));
+        bytes::write(message, 2, sum.to_ne_bytes())?;
+        Some(at + LENGTH)
+    }
+
+    /// Reads an echo reply, its checksum verified; other messages are [`DropReason::IcmpUnsupported`].
+    pub fn of_reply(ip: &[u8], datagram: &Datagram) -> Result<Self, DropReason> {
+        if Message::parse(ip, datagram)? != Message::EchoReply {
+            return Err(DropReason::IcmpUnsupported);
+        }
+        let message = body(ip, datagram)?;
+        let number = |at| bytes::read_u16(message, at).ok_or(DropReason::Truncated);
+        Ok(Self { identifier: number(4)?, sequence: number(6)? })
+    }
+}
 
 /// Turns an echo request into its reply where it lies; the Ethernet header is the caller's.
 ///

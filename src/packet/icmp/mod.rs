@@ -5,7 +5,7 @@ mod echo;
 mod embedded;
 mod error;
 
-pub use echo::reply_in_place;
+pub use echo::{EchoId, reply_in_place};
 pub use embedded::{Embedded, translate_embedded, translate_error};
 pub use error::{ErrorMessage, MAX_ERROR_V4, MAX_ERROR_V6, build_error, may_answer};
 

@@ -149,6 +149,35 @@ fn echo_requests_become_replies_an_independent_parser_accepts() {
 }
 
 #[test]
+fn our_requests_are_what_an_independent_parser_expects_and_their_replies_are_told_apart() {
+    let id = EchoId { identifier: 0x4321, sequence: 0xfffe };
+    let header = etherparse::IcmpEchoHeader { id: 0x4321, seq: 0xfffe };
+    for (source, destination, length) in [("192.0.2.1", "10.0.0.1", 28), ("2001:db8::1", "fd00::1", 48)] {
+        let (source, destination): (IpAddr, IpAddr) = (source.parse().unwrap(), destination.parse().unwrap());
+        let mut packet = [0xee; 60];
+        assert_eq!(id.write_request(source, destination, &mut packet), Some(length));
+        for room in 0..length {
+            assert_eq!(id.write_request(source, destination, &mut vec![0; room]), None);
+        }
+        let request = &mut packet[..length];
+        assert!(is_valid(request));
+        assert_eq!((parsed(request).source, parsed(request).destination), (source, destination));
+        match SlicedPacket::from_ip(request).unwrap().transport.unwrap() {
+            TransportSlice::Icmpv4(icmp) => assert_eq!(icmp.icmp_type(), Icmpv4Type::EchoRequest(header)),
+            TransportSlice::Icmpv6(icmp) => assert_eq!(icmp.icmp_type(), Icmpv6Type::EchoRequest(header)),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(EchoId::of_reply(request, &parsed(request)), Err(DropReason::IcmpUnsupported));
+        reply_in_place(request, &parsed(request)).unwrap();
+        assert_eq!(EchoId::of_reply(request, &parsed(request)), Ok(id));
+        request[length - 1] ^= 1;
+        assert_eq!(EchoId::of_reply(request, &parsed(request)), Err(DropReason::BadL4Checksum));
+    }
+    let mixed = id.write_request(IpAddr::from([192, 0, 2, 1]), "fd00::1".parse().unwrap(), &mut [0; 60]);
+    assert_eq!(mixed, None);
+}
+
+#[test]
 fn a_request_cannot_choose_the_way_of_its_reply() {
     let IpHeaders::Ipv4(mut header, rest) = ipv4_header(12) else { panic!() };
     header.options = etherparse::Ipv4Options::try_from(&[131, 11, 4, 9, 9, 9, 9, 8, 8, 8, 8, 0][..]).unwrap();

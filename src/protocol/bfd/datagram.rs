@@ -9,6 +9,8 @@ use std::net::IpAddr;
 pub const SINGLE_HOP_PORT: u16 = 3784;
 /// UDP port of multi-hop sessions.
 pub const MULTI_HOP_PORT: u16 = 4784;
+/// UDP port of echo packets (RFC 5881 section 4, RFC 9747 section 2).
+pub const ECHO_PORT: u16 = 3785;
 /// TTL and hop limit of every packet sent, and the only one accepted over a single hop (RFC 5082).
 pub const TTL: u8 = 255;
 /// The largest datagram: IPv6, UDP and an authenticated control packet.
@@ -22,7 +24,7 @@ const UDP: usize = 8;
 const UDP_PROTOCOL: u8 = 17;
 const FRAGMENT_HEADER: u8 = 44;
 
-/// A received datagram to one of the two ports.
+/// A received datagram to one of the ports above.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Datagram<'a> {
     /// Who sent it.
@@ -31,7 +33,7 @@ pub struct Datagram<'a> {
     pub destination: IpAddr,
     /// From which UDP port; any will do.
     pub source_port: u16,
-    /// To which: [`SINGLE_HOP_PORT`] or [`MULTI_HOP_PORT`].
+    /// To which: [`SINGLE_HOP_PORT`] or [`MULTI_HOP_PORT`], or [`ECHO_PORT`] where that was asked for.
     pub destination_port: u16,
     /// TTL or hop limit as received.
     pub ttl: u8,
@@ -56,16 +58,25 @@ impl<'a> Datagram<'a> {
     /// Reads a packet from its IP header on; bytes after the IP packet (Ethernet padding) are left out. Lengths and
     /// both checksums are checked, the TTL is not.
     pub fn parse(ip: &'a [u8]) -> Result<Self, Discard> {
-        match ip.first().map(|first| first >> 4) {
-            Some(4) => parse_ipv4(ip),
-            Some(6) => parse_ipv6(ip),
-            Some(_) => Err(Discard::NotBfd),
-            None => Err(Discard::Truncated),
-        }
+        parse_to(&[SINGLE_HOP_PORT, MULTI_HOP_PORT], ip)
+    }
+
+    /// As [`Self::parse`], for an echo packet.
+    pub fn parse_echo(ip: &'a [u8]) -> Result<Self, Discard> {
+        parse_to(&[ECHO_PORT], ip)
     }
 }
 
-fn parse_ipv4(ip: &[u8]) -> Result<Datagram<'_>, Discard> {
+fn parse_to<'a>(ports: &[u16], ip: &'a [u8]) -> Result<Datagram<'a>, Discard> {
+    match ip.first().map(|first| first >> 4) {
+        Some(4) => parse_ipv4(ports, ip),
+        Some(6) => parse_ipv6(ports, ip),
+        Some(_) => Err(Discard::NotBfd),
+        None => Err(Discard::Truncated),
+    }
+}
+
+fn parse_ipv4<'a>(ports: &[u16], ip: &'a [u8]) -> Result<Datagram<'a>, Discard> {
     let head: &[u8; IPV4] = ip.first_chunk().ok_or(Discard::Truncated)?;
     let [first, _, l0, l1, _, _, f0, f1, ttl, protocol, _, _, s0, s1, s2, s3, d0, d1, d2, d3] = *head;
     if protocol != UDP_PROTOCOL {
@@ -81,10 +92,10 @@ fn parse_ipv4(ip: &[u8]) -> Result<Datagram<'_>, Discard> {
         return Err(Discard::IpChecksum);
     }
     let source = IpAddr::from([s0, s1, s2, s3]);
-    parse_udp(udp, source, IpAddr::from([d0, d1, d2, d3]), ttl)
+    parse_udp(ports, udp, (source, IpAddr::from([d0, d1, d2, d3])), ttl)
 }
 
-fn parse_ipv6(ip: &[u8]) -> Result<Datagram<'_>, Discard> {
+fn parse_ipv6<'a>(ports: &[u16], ip: &'a [u8]) -> Result<Datagram<'a>, Discard> {
     let (head, rest) = ip.split_first_chunk::<IPV6>().ok_or(Discard::Truncated)?;
     let [_, _, _, _, l0, l1, next_header, hop_limit, addresses @ ..] = *head;
     match next_header {
@@ -95,14 +106,19 @@ fn parse_ipv6(ip: &[u8]) -> Result<Datagram<'_>, Discard> {
     let udp = rest.get(..u16::from_be_bytes([l0, l1]).into()).ok_or(Discard::Truncated)?;
     let (addresses, _) = addresses.as_chunks::<16>();
     let [source, destination] = *addresses else { return Err(Discard::Truncated) };
-    parse_udp(udp, IpAddr::from(source), IpAddr::from(destination), hop_limit)
+    parse_udp(ports, udp, (IpAddr::from(source), IpAddr::from(destination)), hop_limit)
 }
 
-fn parse_udp(udp: &[u8], source: IpAddr, destination: IpAddr, ttl: u8) -> Result<Datagram<'_>, Discard> {
+fn parse_udp<'a>(
+    ports: &[u16],
+    udp: &'a [u8],
+    (source, destination): (IpAddr, IpAddr),
+    ttl: u8,
+) -> Result<Datagram<'a>, Discard> {
     let head: &[u8; UDP] = udp.first_chunk().ok_or(Discard::Truncated)?;
     let [s0, s1, d0, d1, l0, l1, c0, c1] = *head;
     let destination_port = u16::from_be_bytes([d0, d1]);
-    if destination_port != SINGLE_HOP_PORT && destination_port != MULTI_HOP_PORT {
+    if !ports.contains(&destination_port) {
         return Err(Discard::NotBfd);
     }
     let udp = udp.get(..u16::from_be_bytes([l0, l1]).into()).ok_or(Discard::Truncated)?;
@@ -296,6 +312,17 @@ mod tests {
         let checksum = !fold(sum(&optioned[..24]));
         optioned[10..12].copy_from_slice(&checksum.to_ne_bytes());
         assert_eq!(Datagram::parse(&optioned).unwrap().payload, [7; 24]);
+    }
+
+    #[test]
+    fn control_and_echo_ports_are_not_confused() {
+        for six in [false, true] {
+            let control = emitted(&endpoints(six, SINGLE_HOP_PORT), &[7; 24]);
+            let echo = emitted(&endpoints(six, ECHO_PORT), &[7; 24]);
+            assert_eq!(Datagram::parse_echo(&control), Err(Discard::NotBfd));
+            assert_eq!(Datagram::parse(&echo), Err(Discard::NotBfd));
+            assert_eq!(Datagram::parse_echo(&echo).unwrap().payload, [7; 24]);
+        }
     }
 
     #[test]

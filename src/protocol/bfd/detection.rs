@@ -3,7 +3,7 @@
 //! Three rules keep our own slowness from looking like the peer's silence. Silence is counted from the time a packet
 //! was received, not from the time it was processed. It is judged at the moment the receive queue was known to be
 //! empty, never at the present: what has arrived is always examined first. And when packets may have been lost on
-//! our side (the queue ran over while we stood still), the judgement waits one more detection time, once.
+//! our side since the last one (the queue ran over while we stood still), the silence counts from that loss, once.
 
 use crate::types::{Duration, Instant};
 
@@ -25,6 +25,8 @@ pub(super) struct Detection {
     last_received: Option<Instant>,
     /// From when silence counts: the last packet, or the beginning of a grace; `None` once it has expired.
     silent_since: Option<Instant>,
+    /// When packets were last known to be lost here, of those after the last one received.
+    lost_at: Option<Instant>,
     graced: bool,
 }
 
@@ -50,6 +52,7 @@ impl Detection {
         let newest = before.map_or(at, |before| before.max(at));
         self.last_received = Some(newest);
         self.silent_since = Some(newest);
+        self.lost_at = None;
         self.graced = false;
         before.map(|before| at.since(before))
     }
@@ -59,13 +62,17 @@ impl Detection {
         self.silent_since.map(|since| since + self.time)
     }
 
-    /// Judges the silence up to `drained_at`, a moment at which the receive queue was empty.
+    /// Judges the silence up to `drained_at`, a moment at which the receive queue was empty. A loss that is told while
+    /// nothing is overdue is remembered: the packet that was lost may be the one that is missed later.
     pub(super) fn judge(&mut self, drained_at: Instant, evidence_lost: bool) -> Verdict {
+        if evidence_lost {
+            self.lost_at = Some(drained_at);
+        }
         match self.deadline() {
             Some(deadline) if deadline <= drained_at => {
-                if evidence_lost && !self.graced {
+                if let Some(lost_at) = self.lost_at.filter(|_| !self.graced) {
                     self.graced = true;
-                    self.silent_since = Some(drained_at);
+                    self.silent_since = self.silent_since.max(Some(lost_at));
                     return Verdict::Grace;
                 }
                 self.silent_since = None;
@@ -128,6 +135,20 @@ mod tests {
         assert_eq!(detection.judge(at(5150), true), Verdict::Expired(at(5150)));
         detection.refresh(at(6000));
         assert_eq!(detection.judge(at(7000), true), Verdict::Grace);
+    }
+
+    #[test]
+    fn evidence_lost_before_the_deadline_is_remembered_until_the_next_packet() {
+        let mut detection = detection(150);
+        detection.refresh(at(1000));
+        assert_eq!(detection.judge(at(1149), true), Verdict::Alive);
+        assert_eq!(detection.judge(at(1150), false), Verdict::Grace);
+        assert_eq!(detection.judge(at(1298), false), Verdict::Alive);
+        assert_eq!(detection.judge(at(1299), false), Verdict::Expired(at(1299)));
+        detection.refresh(at(2000));
+        assert_eq!(detection.judge(at(2010), true), Verdict::Alive);
+        detection.refresh(at(2020));
+        assert_eq!(detection.judge(at(2170), false), Verdict::Expired(at(2170)));
     }
 
     #[test]

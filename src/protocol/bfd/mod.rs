@@ -21,7 +21,8 @@
 //! time, so a loop that stood still finds its peers alive in the receive queue.
 //!
 //! Conformance is a table of cases in `tests/bfd`, one row a requirement; its README says what is met and what is
-//! not. Not here: demand mode of our own, the echo function, seamless and multipoint BFD.
+//! not. Not here: demand mode of our own, the echo function between two BFD speakers, seamless and multipoint BFD.
+//! [`Echo`] is the unaffiliated echo of RFC 9747, by which a gateway's forwarding is asked.
 //!
 //! # A LoxiLB peer
 //!
@@ -46,6 +47,7 @@ mod back_off;
 mod datagram;
 mod detection;
 mod discard;
+mod echo;
 mod negotiation;
 mod packet;
 mod random;
@@ -58,8 +60,11 @@ mod state;
 
 pub use auth::{AuthKind, Encoded, Key, KeyError, MAX_LENGTH};
 pub use authentication::KeyChange;
-pub use datagram::{Datagram, Endpoints, MAX_DATAGRAM, MULTI_HOP_PORT, SINGLE_HOP_PORT, TTL, emit};
+pub use datagram::{
+    Datagram, ECHO_PORT, Endpoints, MAX_DATAGRAM, MULTI_HOP_PORT, SINGLE_HOP_PORT, TTL, emit,
+};
 pub use discard::{Discard, Discards};
+pub use echo::{ECHO_TTL, Echo};
 pub use packet::{CONTROL_LENGTH, Control, Received};
 pub use random::Random;
 pub use report::{Cause, Change, Counters, Reason, Receipt, Status, Transmission};

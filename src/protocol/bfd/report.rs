@@ -80,6 +80,8 @@ pub struct Transmission {
     pub encoded: Encoded,
     /// Why it is sent.
     pub reason: Reason,
+    /// How long ago it was due; zero for answers, which are due at once.
+    pub late: Duration,
 }
 
 /// Where a session stands.
@@ -103,6 +105,9 @@ pub struct Status {
     pub peer_heard: bool,
     /// When the newest accepted packet was received.
     pub last_received: Option<Instant>,
+    /// When the peer counts as silent if nothing more comes: the newest packet and the detection time, or later after
+    /// a grace. `None` when it does so already, or was never heard.
+    pub expires_at: Option<Instant>,
     /// From the peer's last packet to Down; zero before its first.
     pub detection_time: Duration,
     /// How often we send, before jitter.

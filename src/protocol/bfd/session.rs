@@ -179,7 +179,8 @@ impl Session {
         self.last_sent = Some(control);
         self.content_changed = false;
         self.note_sent(reason, poll, now);
-        Some(Transmission { control, encoded, reason })
+        let late = if reason == Reason::Periodic { now.since(due) } else { Duration::ZERO };
+        Some(Transmission { control, encoded, reason, late })
     }
 
     /// When to call next: [`Session::expire`] or [`Session::transmit`] will have something to do. It may lie in the
@@ -264,6 +265,7 @@ impl Session {
             peer_discriminator: self.peer.discriminator,
             peer_heard: self.detection.deadline().is_some(),
             last_received: self.detection.last_received(),
+            expires_at: self.detection.deadline(),
             detection_time: self.detection.time(),
             transmit_interval: self.schedule.interval(),
             peer_desired_min_tx_us: self.peer.min_tx_us,

@@ -9,7 +9,7 @@ use super::{
     session::Session,
     settings::{Compatibility, Hop, Path, Role, Settings},
 };
-use crate::types::{Instant, PortId};
+use crate::types::{Duration, Instant, PortId};
 use std::{fmt, net::IpAddr};
 
 /// The most sessions a node can be given room for. Finding a packet's session is linear over 4 bytes a session, a
@@ -79,6 +79,8 @@ pub struct Outgoing {
     pub reason: Reason,
     /// Its length in bytes, from the IP header on.
     pub length: usize,
+    /// How long ago it was due.
+    pub late: Duration,
 }
 
 #[derive(Clone, Debug)]
@@ -217,6 +219,7 @@ impl Sessions {
                 path,
                 reason: transmission.reason,
                 length,
+                late: transmission.late,
             });
         }
         None

@@ -1,0 +1,61 @@
+//! A small HTTP client that says exactly what happened.
+
+use std::{
+    io::{self, Read, Write},
+    net::{SocketAddr, TcpStream},
+    time::Duration,
+};
+
+/// An answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fetched {
+    /// The status code.
+    pub status: u16,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Fetched {
+    /// The body as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+/// `GET path` on a connection of its own, in the namespace of the calling thread.
+///
+/// # Errors
+///
+/// As the socket says; an answer cut short is [`io::ErrorKind::UnexpectedEof`].
+pub fn fetch(server: SocketAddr, path: &str, limit: Duration) -> io::Result<Fetched> {
+    let mut stream = TcpStream::connect_timeout(&server, limit)?;
+    stream.set_read_timeout(Some(limit))?;
+    stream.set_write_timeout(Some(limit))?;
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: lab\r\nConnection: close\r\n\r\n").as_bytes())?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    parse(&answer).ok_or_else(|| io::Error::new(io::ErrorKind::UnexpectedEof, "the answer was cut short"))
+}
+
+fn parse(answer: &[u8]) -> Option<Fetched> {
+    let end = answer.windows(4).position(|window| window == b"\r\n\r\n")?;
+    let head = std::str::from_utf8(answer.get(..end)?).ok()?;
+    let status = head.split(' ').nth(1)?.parse().ok()?;
+    let length: usize = head.lines().find_map(|line| line.strip_prefix("Content-Length: "))?.parse().ok()?;
+    let body = answer.get(end + 4..)?;
+    (body.len() == length).then(|| Fetched { status, body: body.to_vec() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_cut_short_is_none() {
+        let whole = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nb1\n";
+        assert_eq!(parse(whole), Some(Fetched { status: 200, body: b"b1\n".to_vec() }));
+        for length in 0..whole.len() {
+            assert_eq!(parse(&whole[..length]), None);
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! A load balancer of the lab: `hitless run` on the host's veth.
+
+use crate::{Error, Host, Lab, Program, Result, output, wait_for};
+use serde_json::Value;
+use std::{
+    fmt::Write,
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// What a node's configuration says.
+#[derive(Clone, Debug)]
+pub struct NodeConfig {
+    /// The worker cores.
+    pub workers: Vec<u16>,
+    /// The port's MTU.
+    pub mtu: u16,
+    /// Most sessions.
+    pub max_sessions: u32,
+    /// Whether the port has a TAP, `hl-lan`.
+    pub kernel_interface: bool,
+    /// Further tables: services, HA.
+    pub more: String,
+}
+
+impl Default for NodeConfig {
+    fn default() -> Self {
+        Self {
+            workers: vec![0],
+            mtu: 1500,
+            max_sessions: 100_000,
+            kernel_interface: false,
+            more: String::new(),
+        }
+    }
+}
+
+impl NodeConfig {
+    /// Adds a service of the VIPs 10.77.0.100 and fd77::100, one `[[service]]` each; `port` also serves as the
+    /// backends' port where `target` is `None`. `rest` is further keys.
+    pub fn service(
+        mut self,
+        (protocol, port, target): (&str, u16, Option<u16>),
+        backends: &[&Host],
+        rest: &str,
+    ) -> Self {
+        for family in [4, 6] {
+            let vip = if family == 4 { "10.77.0.100" } else { "fd77::100" };
+            let _ = writeln!(
+                self.more,
+                "[[service]]\nname = \"{protocol}-{port}-v{family}\"\nvip = \"{vip}\"\nport = {port}\nprotocol = \
+                 \"{protocol}\"\n{rest}\nbackends = ["
+            );
+            for host in backends {
+                let address = if family == 4 { host.v4.to_string() } else { host.v6.to_string() };
+                let target = target.map_or_else(String::new, |target| format!(", port = {target}"));
+                let _ = writeln!(self.more, "  {{ address = \"{address}\"{target} }},");
+            }
+            self.more.push_str("]\n");
+        }
+        self
+    }
+
+    /// Adds tables as they are.
+    pub fn with(mut self, more: &str) -> Self {
+        self.more.push_str(more);
+        self.more.push('\n');
+        self
+    }
+
+    /// The file's text for a host.
+    pub fn text(&self, host: &Host, folder: &Path) -> String {
+        let Self { workers, mtu, max_sessions, more, .. } = self;
+        let kernel = if self.kernel_interface { "kernel_interface = \"hl-lan\"" } else { "" };
+        let Host { name, v4, v6, .. } = host;
+        let state = folder.join("state.json");
+        format!(
+            "[node]\nname = \"{name}\"\n[dpdk]\nhugepages = false\nmemory_mb = 256\n[cores]\ncontrol = 0\nworkers = \
+             {workers:?}\nmanagement = [0]\nidle = \"sleep\"\n[[port]]\nname = \"lan\"\ndevice = \
+             \"net_af_packet0,iface=eth0\"\naddresses = [\"{v4}/24\", \"{v6}/64\"]\nmtu = {mtu}\n{kernel}\n[nat]\n\
+             local_addresses = [\"10.77.0.40\", \"10.77.0.41\", \"fd77::40\"]\nmax_sessions = {max_sessions}\n[api]\n\
+             listen = \"127.0.0.1:11111\"\nstate_file = {state:?}\n{more}"
+        )
+    }
+}
+
+/// A running node.
+#[derive(Debug)]
+pub struct Node {
+    /// Where it runs.
+    pub host: Host,
+    /// The process.
+    pub program: Program,
+    binary: PathBuf,
+    /// Its configuration file.
+    pub config: PathBuf,
+}
+
+impl Node {
+    /// Starts `binary` and waits until it serves its API.
+    ///
+    /// # Errors
+    ///
+    /// It does not start; with its log.
+    pub fn start(lab: &Lab, host: &Host, binary: &Path, config: &NodeConfig) -> Result<Self> {
+        let folder = lab.folder().join(&host.name);
+        fs::create_dir_all(&folder)?;
+        let file = folder.join("hitless.toml");
+        fs::write(&file, config.text(host, &folder))?;
+        let mut node = Self {
+            host: host.clone(),
+            program: Self::run(host, binary, &file)?,
+            binary: binary.to_owned(),
+            config: file,
+        };
+        node.wait_until_up()?;
+        Ok(node)
+    }
+
+    fn run(host: &Host, binary: &Path, config: &Path) -> Result<Program> {
+        let mut command = host.namespace.command(binary);
+        command.arg("run").arg("-c").arg(config);
+        let name = format!("hitless on {}", host.name);
+        let number = (0..1000).find(|number| !log_file(config, *number).exists()).unwrap_or(1000);
+        Program::start(&name, command, &log_file(config, number))
+    }
+
+    fn wait_until_up(&mut self) -> Result<()> {
+        self.program.wait_for("API on", Duration::from_secs(30))
+    }
+
+    /// Starts it again after its end.
+    ///
+    /// # Errors
+    ///
+    /// It does not start.
+    pub fn restart(&mut self) -> Result<()> {
+        self.program = Self::run(&self.host, &self.binary, &self.config)?;
+        self.wait_until_up()
+    }
+
+    /// Runs `hitless` with `arguments` beside the node and returns what it prints.
+    ///
+    /// # Errors
+    ///
+    /// It fails.
+    pub fn hitless(&self, arguments: &str) -> Result<String> {
+        output(self.host.namespace.command(&self.binary).args(arguments.split_whitespace()))
+    }
+
+    /// `hitless get WHAT -o json`.
+    ///
+    /// # Errors
+    ///
+    /// It fails.
+    pub fn get(&self, what: &str) -> Result<Value> {
+        let text = self.hitless(&format!("get {what} -o json"))?;
+        serde_json::from_str(&text)
+            .map_err(|error| Error::Failed { program: what.into(), said: error.to_string() })
+    }
+
+    /// A counter of `get stats`, over all workers; a drop reason is written `drops/REASON`. Counters are published
+    /// once a millisecond while packets come.
+    ///
+    /// # Errors
+    ///
+    /// The node does not answer.
+    pub fn counter(&self, name: &str) -> Result<u64> {
+        let stats = self.get("stats")?;
+        let value = stats.pointer(&format!("/total/{name}")).and_then(Value::as_u64);
+        value.ok_or_else(|| Error::Late(format!("there is no counter {name} in {stats}")))
+    }
+
+    /// Waits until a counter has a value that `good` accepts, and returns it.
+    ///
+    /// # Errors
+    ///
+    /// It never has; with the last value.
+    pub fn wait_for_counter(&self, name: &str, good: impl Fn(u64) -> bool, limit: Duration) -> Result<u64> {
+        let mut last = 0;
+        wait_for(limit, || {
+            last = self.counter(name).ok()?;
+            good(last).then_some(last)
+        })
+        .ok_or_else(|| Error::Late(format!("{name} is {last}")))
+    }
+
+    /// Whether every packet is accounted for, in total and on each worker: `rx = forwarded + to_control + to_kernel +
+    /// drops`.
+    ///
+    /// # Errors
+    ///
+    /// It is not; with the numbers.
+    pub fn check_books(&self) -> Result<()> {
+        let stats = self.get("stats")?;
+        let workers = stats["workers"].as_array().cloned().unwrap_or_default();
+        for tally in workers.iter().chain([&stats["total"]]) {
+            let number = |name: &str| tally[name].as_u64().unwrap_or(0);
+            let drops: u64 =
+                tally["drops"].as_object().into_iter().flatten().filter_map(|(_, n)| n.as_u64()).sum();
+            let out = number("forwarded") + number("to_control") + number("to_kernel") + drops;
+            if number("rx") != out {
+                return Err(Error::Late(format!("rx {} but {out} accounted for: {tally}", number("rx"))));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn log_file(config: &Path, number: u32) -> PathBuf {
+    config.with_extension(format!("{number}.log"))
+}

@@ -1,0 +1,43 @@
+//! How the benches measure.
+
+use crate::port::{Burst, Packet, Port};
+use std::time::Instant;
+
+/// Frames whose checksums are verified.
+pub(super) const SAMPLE: usize = 10_000;
+
+/// Calls `work` with frame counts until `seconds` are over; returns frames done and the time.
+pub(super) fn timed(seconds: f64, mut work: impl FnMut(u64) -> u64) -> (u64, f64) {
+    let start = Instant::now();
+    let mut done = 0;
+    loop {
+        done += work(200_000);
+        let elapsed = start.elapsed().as_secs_f64();
+        if elapsed >= seconds {
+            return (done, elapsed);
+        }
+    }
+}
+
+/// The least a forwarder can do with a packet.
+pub(super) fn swap_macs<P: Port>(port: &mut P, frames: u64) -> u64 {
+    let mut done = 0;
+    while done < frames {
+        let mut burst = Burst::new();
+        port.receive(&mut burst);
+        for packet in &mut burst {
+            if let Some(macs) = packet.data_mut().first_chunk_mut::<12>() {
+                macs.rotate_left(6);
+            }
+        }
+        done += port.transmit(&mut burst) as u64;
+    }
+    done
+}
+
+/// The value in the middle; not a number of none.
+pub(super) fn median(values: &[f64]) -> f64 {
+    let mut values = values.to_vec();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}

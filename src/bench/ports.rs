@@ -1,0 +1,277 @@
+//! `hitless bench forward --ports`: the same worker on DPDK's ports.
+
+use super::{
+    Forward, ForwardReport,
+    deck::{Dealer, Deck},
+    measure::{SAMPLE, median},
+    rig::{Rig, Shape, bytes_per_session, facts},
+};
+use crate::{
+    dpdk::{Device, Eal, EalOptions, Host, Mbuf, Nic, OpenOptions, Pool, PoolOptions, Queue, cycles},
+    packet::{V4, V6},
+    plane::Mapped,
+    port::{Burst, Packet, Port, PortFacts},
+    types::PortId,
+};
+use std::path::Path;
+
+/// Rounds of each kind, in turn.
+const ROUNDS: usize = 5;
+/// Packets beside those a capture holds.
+const SPARE_PACKETS: u32 = 16_384;
+/// What a packet buffer takes, with all that belongs to it.
+const BUFFER_BYTES: u64 = 2560;
+/// What no device brings in this time does not come.
+const PATIENCE_S: f64 = 10.0;
+
+/// A device's queue that deals frames of our own as long as its deck has some, and brings what the device brings
+/// from then on. While it deals, nothing leaves.
+#[derive(Debug)]
+struct Primed {
+    queue: Queue,
+    deck: Deck,
+    dealing: bool,
+    burst: usize,
+}
+
+impl Port for Primed {
+    type Packet = Mbuf;
+
+    #[inline]
+    fn receive(&mut self, burst: &mut Burst<Mbuf>) -> usize {
+        if self.dealing {
+            return self.deal(burst);
+        }
+        self.queue.receive_at_most(self.burst, burst)
+    }
+
+    #[inline]
+    fn transmit(&mut self, burst: &mut Burst<Mbuf>) -> usize {
+        if self.deck.records() {
+            burst.iter().for_each(|packet| self.deck.keep(packet.data()));
+        }
+        let sent = burst.len();
+        if self.dealing {
+            Mbuf::free_all(burst);
+            return sent;
+        }
+        let sent = self.queue.transmit(burst);
+        self.deck.taken += sent as u64;
+        sent
+    }
+
+    fn allocate(&mut self) -> Option<Mbuf> {
+        self.queue.allocate()
+    }
+}
+
+impl Primed {
+    #[cold]
+    fn deal(&mut self, burst: &mut Burst<Mbuf>) -> usize {
+        let before = burst.len();
+        while self.deck.remaining > 0 && !burst.is_full() {
+            let Some(mut packet) = self.queue.allocate() else { break };
+            let length = self.deck.length();
+            if !packet.resize(length) {
+                break;
+            }
+            packet.data_mut().copy_from_slice(&self.deck.deal().as_flattened()[..length]);
+            burst.push(packet);
+        }
+        burst.len() - before
+    }
+}
+
+impl Dealer for Primed {
+    fn deck(&mut self) -> &mut Deck {
+        &mut self.deck
+    }
+}
+
+/// Runs it on `devices`: the first is the clients', the last the backends'.
+///
+/// # Errors
+/// In words.
+pub fn forward_on_ports(what: &Forward, devices: &[&str], core: u16) -> Result<ForwardReport, String> {
+    match what.family {
+        4 => measure::<V4>(what, devices, core),
+        6 => measure::<V6>(what, devices, core),
+        other => Err(format!("there is no IP version {other}: write 4 or 6")),
+    }
+}
+
+fn measure<F: Mapped>(what: &Forward, devices: &[&str], core: u16) -> Result<ForwardReport, String> {
+    let shape = Shape::new(what);
+    let packets = shape.flows as u32 + SPARE_PACKETS;
+    let eal = start(u64::from(packets), core)?;
+    let pool = Pool::create(&eal, &PoolOptions { packets, mtu: 1500, numa_node: None })
+        .map_err(|e| e.to_string())?;
+    let mut opened: Vec<(Nic, Primed, PortFacts)> = Vec::new();
+    for (id, device) in (0..).map(PortId).zip(devices) {
+        opened.push(open(&eal, &pool, id, device, what.burst)?);
+    }
+    let registered = eal.register_thread().map_err(|error| error.to_string())?;
+    let facts = opened.iter().map(|(_, _, facts)| facts.clone()).collect();
+    let (nics, ports): (Vec<Nic>, Vec<Primed>) = opened.into_iter().map(|(nic, port, _)| (nic, port)).unzip();
+    let mut bench =
+        Bench { rig: Rig::<F, Primed>::new(shape, ports, facts).map_err(|error| error.to_string())? };
+    let report = bench.run(what);
+    // Queues and thread before the devices, and those before the EAL.
+    drop(bench);
+    drop(registered);
+    drop(nics);
+    report
+}
+
+fn start(packets: u64, core: u16) -> Result<Eal, String> {
+    let memory_mb = ((packets * BUFFER_BYTES) >> 20) + 64;
+    let free: u64 =
+        Host::read(Path::new("/")).hugepages.iter().map(|pages| (pages.free * pages.size_kb) >> 10).sum();
+    Eal::start(&EalOptions {
+        hugepages: free >= memory_mb,
+        memory_mb: memory_mb as u32,
+        main_core: core,
+        ..EalOptions::default()
+    })
+    .map_err(|error| error.to_string())
+}
+
+fn open(
+    eal: &Eal,
+    pool: &Pool,
+    id: PortId,
+    device: &str,
+    burst: usize,
+) -> Result<(Nic, Primed, PortFacts), String> {
+    let device = Device::probe(eal, device, 1).map_err(|error| error.to_string())?;
+    let mut opened = device.open(&OpenOptions::default(), pool).map_err(|error| error.to_string())?;
+    let queue = opened.queues.pop().ok_or("the device has no queue")?;
+    let report = opened.nic.report();
+    let facts = facts(id, report.mac, report.checks_ip);
+    Ok((opened.nic, Primed { queue, deck: Deck::default(), dealing: true, burst }, facts))
+}
+
+struct Bench<F: Mapped> {
+    rig: Rig<F, Primed>,
+}
+
+/// What a round came to.
+#[derive(Clone, Copy, Default)]
+struct Lap {
+    packets: u64,
+    busy: u64,
+    whole: u64,
+}
+
+impl Lap {
+    fn cycles(&self) -> f64 {
+        self.busy as f64 / self.packets as f64
+    }
+}
+
+impl<F: Mapped> Bench<F> {
+    fn run(&mut self, what: &Forward) -> Result<ForwardReport, String> {
+        let tsc_hz = super::tsc_hz();
+        let length = match what.vip {
+            None => self.rig.establish().length,
+            Some(_) => self.rig.shape.size,
+        };
+        for port in self.rig.worker.ports_mut() {
+            port.dealing = false;
+        }
+        self.warm_up(tsc_hz, length)?;
+        let slice = (what.seconds / ROUNDS as f64 * tsc_hz) as u64;
+        let laps: Vec<[Lap; 2]> =
+            (0..ROUNDS).map(|_| [self.forward(slice), self.swap_macs(slice / 4)]).collect();
+        let all = |lap: fn(&Lap) -> u64| laps.iter().map(|[ours, _]| lap(ours)).sum::<u64>();
+        let cycles = |kind: usize| median(&laps.iter().map(|laps| laps[kind].cycles()).collect::<Vec<_>>());
+        let (packets, seconds) = (all(|lap| lap.packets), all(|lap| lap.whole) as f64 / tsc_hz);
+        Ok(ForwardReport {
+            packets,
+            seconds,
+            mpps: packets as f64 / seconds / 1e6,
+            cycles_per_packet: cycles(0),
+            baseline_cycles_per_packet: cycles(1),
+            flows: self.rig.shape.flows,
+            bytes_per_session: bytes_per_session::<F>(self.rig.shape.flows),
+            burst: what.burst,
+            workers: 1,
+            scaling: None,
+            tsc_hz,
+        })
+    }
+
+    fn sent(&mut self) -> u64 {
+        self.rig.worker.ports_mut().iter_mut().map(|port| port.deck.taken).sum()
+    }
+
+    /// Turns until every flow has been seen twice, and looks at a sample of what goes out.
+    fn warm_up(&mut self, tsc_hz: f64, length: usize) -> Result<(), String> {
+        for port in self.rig.worker.ports_mut() {
+            port.deck.record(SAMPLE, length);
+        }
+        let wanted = 2 * self.rig.shape.flows as u64;
+        let end = cycles() + (PATIENCE_S * tsc_hz) as u64;
+        while self.sent() < wanted && cycles() < end {
+            for _ in 0..256 {
+                self.rig.turn();
+            }
+        }
+        let samples: Vec<_> =
+            self.rig.worker.ports_mut().iter_mut().map(|port| port.deck.recorded()).collect();
+        if samples.iter().all(Vec::is_empty) {
+            return Err(
+                "nothing was forwarded: frames must be for the device's MAC address and the virtual \
+                        address, port 80; `hitless bench capture` writes such a file"
+                    .into(),
+            );
+        }
+        let right = |sample: &Vec<u8>| sample.is_empty() || self.rig.sample_is_right(sample, length);
+        match samples.iter().all(right) {
+            true => Ok(()),
+            false => Err("a forwarded packet is wrong: please report this with the command".into()),
+        }
+    }
+
+    fn forward(&mut self, slice: u64) -> Lap {
+        let (start, before) = (cycles(), self.sent());
+        let mut lap = Lap::default();
+        let (mut last, mut found) = (start, false);
+        while lap.whole < slice {
+            let (now_found, now) = self.rig.turn();
+            // The turn before this one is over now.
+            lap.busy += if found { now - last } else { 0 };
+            (last, found) = (now, now_found);
+            lap.whole = now - start;
+        }
+        Lap { packets: self.sent() - before, ..lap }
+    }
+
+    /// The least a forwarder can do with a packet, by the same ways.
+    fn swap_macs(&mut self, slice: u64) -> Lap {
+        let ports = self.rig.worker.ports_mut();
+        let start = cycles();
+        let mut lap = Lap::default();
+        let mut burst = Burst::new();
+        let mut last = start;
+        while lap.whole < slice {
+            let mut sent = 0;
+            for port in 0..ports.len() {
+                ports[port].receive(&mut burst);
+                for packet in &mut burst {
+                    if let Some(macs) = packet.data_mut().first_chunk_mut::<12>() {
+                        macs.rotate_left(6);
+                    }
+                }
+                sent += ports[(port + 1) % ports.len()].transmit(&mut burst) as u64;
+                Mbuf::free_all(&mut burst);
+            }
+            let now = cycles();
+            lap.packets += sent;
+            lap.busy += if sent > 0 { now - last } else { 0 };
+            lap.whole = now - start;
+            last = now;
+        }
+        lap
+    }
+}

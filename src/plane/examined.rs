@@ -1,0 +1,133 @@
+//! Up to which moment a worker has looked at everything its queues received.
+//!
+//! The control core must not call a peer silent while a packet of it still waits in a receive queue. So each worker says, for
+//! each port, until when its queue has been examined: at a burst that comes back short the queue is empty, and under
+//! constant load, once as many packets have come out as the queue can hold, all that lay there before have.
+
+use crate::{port::BURST, types::Instant};
+use crossbeam::utils::CachePadded;
+use std::sync::atomic::{
+    AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
+
+/// The worker's reckoning for one queue.
+#[derive(Clone, Copy, Debug)]
+pub struct Queue {
+    /// Packets it can hold.
+    capacity: u64,
+    received: u64,
+    /// When so many have come out, everything received before that moment has.
+    pending: (Instant, u64),
+}
+
+impl Queue {
+    /// A receive queue of so many descriptors.
+    pub const fn new(capacity: u32) -> Self {
+        Self { capacity: capacity as u64, received: 0, pending: (Instant::ZERO, 0) }
+    }
+
+    /// A burst of `count` packets was taken in a turn that began at `now`. Returns a moment before which nothing
+    /// received is still in the queue, if a new one is known.
+    #[inline]
+    pub fn after(&mut self, count: usize, now: Instant) -> Option<Instant> {
+        self.received += count as u64;
+        if count < BURST {
+            self.pending = (now, self.received);
+            return Some(now);
+        }
+        let (since, enough) = self.pending;
+        (self.received >= enough + self.capacity).then(|| {
+            self.pending = (now, self.received);
+            since
+        })
+    }
+}
+
+/// What a worker says, port by port. Written by it alone.
+#[derive(Debug)]
+pub struct Examined {
+    until: CachePadded<Box<[AtomicU64]>>,
+    lost: CachePadded<AtomicU64>,
+}
+
+impl Examined {
+    /// Of a worker on so many ports.
+    pub fn new(ports: usize) -> Self {
+        Self {
+            until: CachePadded::new((0..ports).map(|_| AtomicU64::new(0)).collect()),
+            lost: CachePadded::new(AtomicU64::new(0)),
+        }
+    }
+
+    /// What was received on the port before `until` has been examined; what of it is the control core's is in its ring.
+    #[inline]
+    pub fn set(&self, port: usize, until: Instant) {
+        if let Some(word) = self.until.get(port) {
+            word.store(until.as_nanos(), Release);
+        }
+    }
+
+    /// Until when the port's queue has been examined. Read this first, then empty the ring.
+    pub fn until(&self, port: usize) -> Instant {
+        Instant::from_nanos(self.until.get(port).map_or(u64::MAX, |word| word.load(Acquire)))
+    }
+
+    /// A packet for the control core found no room.
+    #[cold]
+    pub fn count_lost(&self) {
+        self.lost.store(self.lost.load(Relaxed) + 1, Relaxed);
+    }
+
+    /// How many packets for the control core found no room.
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::VecDeque;
+
+    fn at(nanos: u64) -> Instant {
+        Instant::from_nanos(nanos)
+    }
+
+    #[test]
+    fn a_short_burst_says_now() {
+        let mut queue = Queue::new(128);
+        assert_eq!(queue.after(0, at(5)), Some(at(5)));
+        assert_eq!(queue.after(BURST - 1, at(6)), Some(at(6)));
+        assert_eq!(queue.after(BURST, at(7)), None);
+        assert_eq!(queue.after(3, at(8)), Some(at(8)));
+    }
+
+    #[test]
+    fn full_bursts_say_so_after_a_queue_s_worth() {
+        let mut queue = Queue::new(128);
+        queue.after(0, at(0));
+        let told: Vec<_> = (1..=12).filter_map(|turn| queue.after(BURST, at(turn))).collect();
+        assert_eq!(told, [at(0), at(4), at(8)]);
+    }
+
+    proptest::proptest! {
+        /// Against a queue with packets in it: whatever is told, no packet received before lies there still.
+        #[test]
+        fn nothing_older_waits(arrivals in proptest::collection::vec(0usize..80, 1..200)) {
+            const CAPACITY: usize = 64;
+            let mut queue = Queue::new(CAPACITY as u32);
+            let mut waiting = VecDeque::new();
+            for (turn, arriving) in arrivals.into_iter().enumerate() {
+                let now = 10 * turn as u64;
+                waiting.extend((0..arriving).map(|_| now.saturating_sub(5)));
+                waiting.truncate(CAPACITY);
+                let count = waiting.len().min(BURST);
+                waiting.drain(..count);
+                if let Some(until) = queue.after(count, at(now)) {
+                    proptest::prop_assert!(waiting.iter().all(|received| at(*received) >= until || count < BURST));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! All the ways by which a packet leaves a worker. Whatever way it takes, it is counted once.
+
+use super::{
+    core::Context,
+    egress::Egress,
+    hold::Hold,
+    rings::{Rings, Urgent},
+    verdict::{HopKey, Verdict},
+};
+use crate::{
+    plane::{Counter, Examined, Tally},
+    port::{BURST, Burst, Packet, Port},
+    types::{DropReason, PortId},
+};
+use arrayvec::ArrayVec;
+use std::sync::Arc;
+
+pub(super) struct Exits<P: Port> {
+    pub(super) ports: Vec<P>,
+    pub(super) rings: Rings<P::Packet>,
+    pub(super) hold: Hold<P::Packet>,
+    pub(super) egress: Egress<P::Packet>,
+    examined: Arc<Examined>,
+}
+
+impl<P: Port> std::fmt::Debug for Exits<P> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Exits").finish_non_exhaustive()
+    }
+}
+
+impl<P: Port> Exits<P> {
+    pub(super) fn new(
+        ports: Vec<P>,
+        rings: Rings<P::Packet>,
+        examined: Arc<Examined>,
+        held_packets: usize,
+    ) -> Self {
+        let egress = Egress::new(ports.len());
+        Self { ports, rings, hold: Hold::new(held_packets), egress, examined }
+    }
+
+    /// Does with `packet`, which came by `port`, what the verdict says.
+    #[inline(always)]
+    pub(super) fn carry_out(
+        &mut self,
+        verdict: Verdict,
+        packet: P::Packet,
+        port: PortId,
+        context: &mut Context,
+    ) {
+        match verdict {
+            Verdict::Transmit(out) => {
+                self.egress.push(out, packet, &mut context.tally);
+            }
+            _ => self.carry_out_other(verdict, packet, port, context),
+        }
+    }
+
+    #[cold]
+    fn carry_out_other(&mut self, verdict: Verdict, packet: P::Packet, port: PortId, context: &mut Context) {
+        let tally = &mut context.tally;
+        match verdict {
+            Verdict::Transmit(out) => self.egress.push(out, packet, tally),
+            Verdict::Split(out) => self.send_in_pieces(out, packet, context),
+            Verdict::Hold(key) => {
+                self.rings.request(key);
+                if let Err(packet) = self.hold.add(key, (port, packet), context.now_ms) {
+                    drop_packet(tally, &packet, DropReason::NeighborUnresolved);
+                }
+            }
+            Verdict::HandOver(worker) => match self.rings.hand_over(worker, (port, packet)) {
+                Ok(()) => tally.add(Counter::HandedOut, 1),
+                Err(packet) => drop_packet(tally, &packet, DropReason::HandoverFull),
+            },
+            Verdict::Drop(reason) => drop_packet(tally, &packet, reason),
+            Verdict::Refuse(reason, message) => {
+                drop_packet(tally, &packet, reason);
+                self.inform(message, &packet, port, context);
+            }
+            Verdict::Control | Verdict::Urgent | Verdict::Kernel => {
+                let bytes = packet.length() as u64;
+                let passed = match verdict {
+                    Verdict::Urgent => self.report(Urgent { port, received_at: context.now, packet }),
+                    _ => self.rings.punt(verdict, (port, packet)),
+                };
+                match passed {
+                    Ok(counter) => {
+                        tally.add(Counter::Rx, 1);
+                        tally.add(Counter::RxBytes, bytes);
+                        tally.add(counter, 1);
+                    }
+                    Err((packet, reason)) => drop_packet(tally, &packet, reason),
+                }
+            }
+        }
+    }
+
+    /// To the control core; it must know of a packet that did not reach it.
+    fn report(&mut self, item: Urgent<P::Packet>) -> Result<Counter, (P::Packet, DropReason)> {
+        self.rings.report(item).inspect_err(|_| self.examined.count_lost())
+    }
+
+    /// Before a burst of `count` packets is decided.
+    #[inline]
+    pub(super) fn make_room(&mut self, count: usize, tally: &mut Tally) {
+        self.egress.make_room(count, &mut self.ports, tally);
+    }
+
+    /// Sends what has been gathered.
+    pub(super) fn flush(&mut self, tally: &mut Tally) {
+        self.egress.flush(&mut self.ports, tally);
+    }
+
+    /// Asks the control core for next hops.
+    #[inline]
+    pub(super) fn request_all(&mut self, wanted: &mut ArrayVec<HopKey, BURST>) {
+        for key in wanted.drain(..) {
+            self.rings.request(key);
+        }
+    }
+
+    /// Sends frames of the control core and of the kernel interface; returns whether there were any.
+    pub(super) fn inject(&mut self, tally: &mut Tally) -> bool {
+        let mut found = false;
+        for ring in &mut self.rings.injected {
+            for _ in 0..BURST {
+                let Ok((port, packet)) = ring.pop() else { break };
+                found = true;
+                let Some(queue) = self.ports.get_mut(port.index()) else { continue };
+                let mut burst = Burst::new();
+                burst.push(packet);
+                let sent = queue.transmit(&mut burst) as u64;
+                tally.add(Counter::Injected, sent);
+                tally.add(Counter::InjectedLost, 1 - sent);
+            }
+        }
+        found
+    }
+}
+
+/// Counts the death of a packet, which the caller drops.
+pub(super) fn drop_packet(tally: &mut Tally, packet: &impl Packet, reason: DropReason) {
+    tally.add(Counter::Rx, 1);
+    tally.add(Counter::RxBytes, packet.length() as u64);
+    tally.drop(reason);
+}

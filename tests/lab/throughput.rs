@@ -1,0 +1,53 @@
+//! iperf3 through the VIP: nothing lost, nothing out of order, at a rate the lab carries.
+
+use crate::{PATIENCE, World};
+use hitless_lab::{NodeConfig, Program, output};
+use serde_json::Value;
+
+fn world() -> (World, Program) {
+    let world = World::new(1, |backends| {
+        NodeConfig { workers: vec![0, 1], ..NodeConfig::default() }
+            .service(("tcp", 5201, None), backends, "")
+            .service(("udp", 5201, None), backends, "")
+    });
+    let mut command = world.backends[0].namespace.command("iperf3");
+    command.args(["-s", "--forceflush"]);
+    let mut server = Program::start("iperf3", command, &world.lab.folder().join("iperf3.log")).unwrap();
+    server.wait_for("Server listening", PATIENCE).unwrap();
+    (world, server)
+}
+
+fn iperf3(world: &World, arguments: &str) -> Value {
+    let mut command = world.client.namespace.command("iperf3");
+    let text = output(command.args(["-J"]).args(arguments.split(' '))).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+#[test]
+fn tcp_flows_both_ways() {
+    let (world, _server) = world();
+    for arguments in ["-c 10.77.0.100 -t 3", "-c fd77::100 -t 3", "-c 10.77.0.100 -t 3 -R"] {
+        let report = iperf3(&world, arguments);
+        let rate = report["end"]["sum_received"]["bits_per_second"].as_f64().unwrap();
+        println!("{arguments}: {:.0} Mbit/s", rate / 1e6);
+        assert!(rate > 50e6, "{arguments}: {report}");
+    }
+    world.node.check_books().unwrap();
+}
+
+#[test]
+fn udp_loses_nothing_and_keeps_its_order() {
+    let (world, _server) = world();
+    for arguments in ["-c 10.77.0.100", "-c fd77::100", "-c 10.77.0.100 -R"] {
+        let report = iperf3(&world, &format!("{arguments} -u -t 3 -l 1200 -b 30M"));
+        let sum = &report["end"]["sum"];
+        let stream = &report["end"]["streams"][0]["udp"];
+        assert!(sum["packets"].as_u64().unwrap() > 5_000, "{report}");
+        assert_eq!(
+            (sum["lost_packets"].as_i64(), stream["out_of_order"].as_i64()),
+            (Some(0), Some(0)),
+            "{arguments}"
+        );
+    }
+    world.node.check_books().unwrap();
+}
