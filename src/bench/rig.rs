@@ -167,6 +167,7 @@ pub(super) fn table<F: Family>(shape: &Shape, locals: u32, previous: Option<&Ser
         name: format!("bench{n}"),
         instance: InstanceId(0),
         vip: if n == 0 { shape.vip::<F>() } else { host::<F>(VIPS, n / 30_000 + 1) },
+        secondary_vips: Vec::new(),
         ports: VIP_PORT + (n % 30_000) as u16..=VIP_PORT + (n % 30_000) as u16,
         protocol: shape.protocol,
         scheduler: SchedulerKind::Maglev,

@@ -55,14 +55,16 @@ pub struct BfdView {
     timings: Box<[Timing]>,
 }
 
-impl BfdView {
-    fn new() -> Self {
+impl Default for BfdView {
+    fn default() -> Self {
         Self {
             entries: Bulletin::new(|| Vec::with_capacity(MAX_BFD_SESSIONS)),
             timings: (0..MAX_BFD_SESSIONS).map(|_| Timing::default()).collect(),
         }
     }
+}
 
+impl BfdView {
     /// The sessions.
     pub fn list(&self) -> Vec<BfdEntry> {
         self.entries.read()
@@ -90,7 +92,7 @@ impl Bfd {
     pub(super) fn new(seed: u64, ports: usize) -> Self {
         Self {
             sessions: Sessions::new(MAX_BFD_SESSIONS as u16, Random::seeded(seed)),
-            view: Arc::new(BfdView::new()),
+            view: Arc::default(),
             stamped: [false; MAX_BFD_SESSIONS],
             changes: Changes::new(),
             lost: vec![0; ports],

@@ -1,6 +1,6 @@
 //! A node put together: workers, control core and what management keeps of them, over ports of any kind.
 
-use super::{Registry, SessionLists, paths, session_sync};
+use super::{Refusals, Registry, ServiceList, SessionLists, paths, session_sync};
 use crate::{
     config::Config,
     control::{
@@ -13,10 +13,12 @@ use crate::{
         Routes,
     },
     port::{Port, PortFacts},
+    service::BuildError,
     session::{LocalAddresses, Timeouts},
-    types::{Duration, PortId, WorkerId},
+    types::{BackendId, Duration, PortId, WorkerId},
     worker::{OnPort, PortSettings, RingSizes, Rings, Settings, Worker, rings},
 };
+use arc_swap::ArcSwap;
 use crossbeam::queue::ArrayQueue;
 use parking_lot::Mutex;
 use rtrb::{Consumer, Producer};
@@ -64,8 +66,10 @@ pub struct Shared {
     pub ports: Vec<PortFacts>,
     /// How each port does; renewed several times a second where there are devices.
     pub port_status: Mutex<Vec<PortStatus>>,
-    /// Services.
-    pub registry: Mutex<Registry>,
+    /// Services, for who changes them.
+    pub registry: Arc<Mutex<Registry>>,
+    /// Services, for who reads them.
+    pub services: Arc<ArcSwap<ServiceList>>,
     /// Each worker's counters.
     pub counters: Vec<Arc<Counters>>,
     /// Each worker's counts per backend.
@@ -88,8 +92,36 @@ pub struct Shared {
     pub pair: Option<Arc<PairView>>,
     /// Session sync with it.
     pub sync: Option<Arc<SyncView>>,
-    /// The routes; kept so that readers see them.
-    pub routes: Publisher<Routes>,
+    /// The routes.
+    pub routes: Mutex<Publisher<Routes>>,
+}
+
+/// What a backend carries, all workers together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Load {
+    /// Packets forwarded, both directions, since its slot was first used.
+    pub packets: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+    /// Sessions opened.
+    pub opened: u64,
+    /// Sessions now.
+    pub sessions: u64,
+}
+
+impl Shared {
+    /// What a backend carries.
+    pub fn load_of(&self, id: BackendId) -> Load {
+        let mut load = Load::default();
+        for counters in &self.backends {
+            let (packets, bytes, opened) = counters.totals(id);
+            load.packets += packets;
+            load.bytes += bytes;
+            load.opened += opened;
+            load.sessions += counters.active(id);
+        }
+        load
+    }
 }
 
 /// The rings to and from the kernel interfaces.
@@ -125,6 +157,9 @@ pub enum AssemblyError {
         /// The system's word.
         source: io::Error,
     },
+    /// The addresses are refused.
+    #[error(transparent)]
+    Addresses(#[from] BuildError),
     /// A key of BFD.
     #[error(transparent)]
     BfdKey(#[from] super::KeyFileError),
@@ -147,8 +182,8 @@ pub enum AssemblyError {
         source: crate::protocol::pair::KeyError,
     },
     /// The services are refused.
-    #[error("{0}")]
-    Services(#[from] super::RegistryError),
+    #[error(transparent)]
+    Services(#[from] Refusals),
 }
 
 /// Puts a node together.
@@ -158,7 +193,7 @@ pub enum AssemblyError {
 /// In words for the person who started it.
 pub fn assemble<P: Port>(config: Config, parts: Vec<PortParts<P>>) -> Result<Assembly<P>, AssemblyError> {
     let workers = config.cores.workers.len();
-    let mut registry = Registry::new(&config);
+    let mut registry = Registry::new(&config)?;
     registry.replace(config.services.clone(), std::time::Instant::now())?;
     let routes = Publisher::new(routes(&config));
     // The neighbour machine rests slots before it uses them again: it has three times as many.
@@ -166,8 +201,8 @@ pub fn assemble<P: Port>(config: Config, parts: Vec<PortParts<P>>) -> Result<Ass
     let ownership = Arc::new(Ownership::new(config.instances().len() as u8));
     let links = Arc::new(Links::default());
     let counters: Vec<_> = (0..workers).map(|_| Arc::new(Counters::default())).collect();
-    let backend_counters = || Arc::new(BackendCounters::new(config.limits.backends as usize));
-    let backends: Vec<_> = (0..workers).map(|_| backend_counters()).collect();
+    let backend_slots = Registry::backend_slots(&config) as usize;
+    let backends: Vec<_> = (0..workers).map(|_| Arc::new(BackendCounters::new(backend_slots))).collect();
     let examined: Vec<_> = (0..workers).map(|_| Arc::new(Examined::new(config.ports.len()))).collect();
     let sync_slots = if session_sync::is_wanted(&config) { session_sync::RING_SLOTS } else { 0 };
     let (near, far) = rings(workers, RingSizes { sync: sync_slots, ..RingSizes::default() });
@@ -205,7 +240,7 @@ pub fn assemble<P: Port>(config: Config, parts: Vec<PortParts<P>>) -> Result<Ass
         kernel: far.control_to_kernel,
         kernel_interfaces: config.ports.iter().map(|port| port.kernel_interface.is_some()).collect(),
         services: registry.reader(),
-        pins: registry.pins(),
+        pins: registry.neighborhood().pins(),
         routes: routes.reader(),
         next_hops,
         ownership: Arc::clone(&ownership),
@@ -220,7 +255,8 @@ pub fn assemble<P: Port>(config: Config, parts: Vec<PortParts<P>>) -> Result<Ass
     let shared = Shared {
         port_status: Mutex::new(vec![PortStatus::default(); facts.len()]),
         ports: facts,
-        registry: Mutex::new(registry),
+        services: registry.published(),
+        registry: Arc::new(Mutex::new(registry)),
         counters,
         backends,
         ownership,
@@ -232,7 +268,7 @@ pub fn assemble<P: Port>(config: Config, parts: Vec<PortParts<P>>) -> Result<Ass
         events,
         pair: control.pair_view(),
         sync: control.sync_view(),
-        routes,
+        routes: Mutex::new(routes),
         config,
     };
     let kernel = KernelRings { from_workers: far.kernel, to_wire: far.from_kernel };
@@ -295,7 +331,7 @@ fn settings(
         examined: Arc::clone(examined),
         links: Arc::clone(plane.links),
         backends: plane.backends.to_vec(),
-        backend_slots: config.limits.backends as usize,
+        backend_slots: Registry::backend_slots(config) as usize,
         local_addresses,
         local_ports: nat.ports.ports(),
         timeouts: Timeouts {
@@ -308,8 +344,8 @@ fn settings(
     })
 }
 
-/// Connected subnets and static routes.
-pub(super) fn routes(config: &Config) -> Routes {
+/// The routes of a configuration: its ports' subnets and those it names.
+pub fn routes(config: &Config) -> Routes {
     let on_port = |number: usize| PortId(number as u8);
     let connected = config.ports.iter().enumerate().flat_map(|(number, port)| {
         port.addresses.iter().map(move |own| Route { to: own.network(), port: on_port(number), via: None })

@@ -1,8 +1,10 @@
 //! A node on DPDK ports: start, threads, stop.
 
 use super::{
-    Assembly, AssemblyError, KernelInterfaceError, KernelInterfaces, PortParts, PortStatus, Shared, assemble,
+    Assembly, AssemblyError, ChangesError, KernelInterfaceError, KernelInterfaces, PortParts, PortStatus,
+    Shared, assemble,
     clock::Clock,
+    server::{TlsError, TokenError},
 };
 use crate::{
     config::{self, Config},
@@ -72,6 +74,15 @@ pub enum NodeError {
     /// A thread.
     #[error("cannot start a thread: {0}")]
     Thread(io::Error),
+    /// What the API keeps.
+    #[error(transparent)]
+    Changes(#[from] ChangesError),
+    /// The API's certificate.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The API's token.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// The API's address.
     #[error(
         "api.listen = \"{address}\": {source}: is another hitless running? Choose another address or stop it"

@@ -7,7 +7,7 @@ use crate::{
     packet::{Family, HashKey, V4, V6},
     plane::{BackendCounters, Counter, Examined, Links, NextHops, Ownership, Routes, Tally},
     port::{BURST, PortFacts},
-    service::{Backend, ServiceTable},
+    service::{Backend, Service, ServiceTable},
     session::{Direction, Fragments, LocalAddresses, LocalPorts, Session, Storage, Table, Timeouts},
     types::{BackendId, DropReason, InstanceId, Instant, Mac, NextHopId, PortId, Protocol, WorkerId},
 };
@@ -203,12 +203,13 @@ impl Context {
         }
     }
 
-    /// How long the session may be idle; `None` when its service is gone.
+    /// How long the session may be idle; `None` when its service or its backend is gone.
     fn limit_ms<F: Family>(&self, session: &mut Session<F>, services: &ServiceTable) -> Option<u32> {
         if session.service().is_none() {
             self.bind(session, services);
         }
-        let service = session.service().map(|id| services.service(id));
+        let has_backend = |service: &&Service| service.backend(session.backend()).is_some();
+        let service = session.service().map(|id| services.service(id).filter(has_backend));
         let established_ms = match service {
             Some(Some(service)) => u32::try_from(service.spec().idle_timeout.as_millis()).unwrap_or(u32::MAX),
             Some(None) if self.journal.is_none() || self.ownership.serves(session.instance()) => return None,
@@ -354,7 +355,7 @@ impl Core {
         self.context.tally.add(Counter::BusyTurns, u64::from(found));
     }
 
-    /// Looks at some sessions and ends those that were idle too long or whose service is gone.
+    /// Looks at some sessions and ends those that were idle too long or whose service or backend is gone.
     pub(super) fn age(&mut self, services: &ServiceTable) {
         let used = self.sessions.v4.used().max(self.sessions.v6.used());
         let elapsed = self.context.now_ms.wrapping_sub(self.aged_ms) as usize;
