@@ -1,15 +1,16 @@
 //! What a worker knows and counts: everything but the packets themselves.
 
 use super::{
-    adopt::Adopter, family::WorkerFamily, icmp::Budget, journal::Journal, rings::SyncRings, verdict::HopKey,
+    adopt::Adopter, family::WorkerFamily, icmp::Budget, journal::Journal, rings::SyncRings,
+    verdict::{HopKey, Verdict},
 };
 use crate::{
     packet::{Family, HashKey, V4, V6},
-    plane::{BackendCounters, Counter, Examined, Links, NextHops, Ownership, Routes, Tally},
+    plane::{BackendCounters, Counter, Examined, Links, NextHops, Ownership, Relay, Routes, Tally},
     port::{BURST, PortFacts},
     service::{Backend, Service, ServiceTable},
     session::{Direction, Fragments, LocalAddresses, LocalPorts, Session, Storage, Table, Timeouts},
-    types::{BackendId, DropReason, InstanceId, Instant, Mac, NextHopId, PortId, Protocol, WorkerId},
+    types::{BackendId, DropReason, Duty, InstanceId, Instant, Mac, NextHopId, PortId, Protocol, WorkerId},
 };
 use arrayvec::ArrayVec;
 use std::{ops::RangeInclusive, sync::Arc};
@@ -35,6 +36,10 @@ pub struct Settings {
     pub examined: Arc<Examined>,
     /// Which ports have a link.
     pub links: Arc<Links>,
+    /// Where the other node is.
+    pub relay: Arc<Relay>,
+    /// Answers to pings of this node's own are the control core's.
+    pub ping_witness: bool,
     /// Every worker's counts per backend; its own are at its number.
     pub backends: Vec<Arc<BackendCounters>>,
     /// How many backend slots there are.
@@ -105,6 +110,7 @@ pub(super) struct Context {
     pub(super) now: Instant,
     pub(super) now_ms: u32,
     lease_holds: bool,
+    pub(super) ping_witness: bool,
     /// Answers to what anybody may send.
     pub(super) icmp_budget: Budget,
     /// Datagrams in fragments so far.
@@ -127,6 +133,33 @@ impl Context {
             Err(DropReason::NotOwner)
         } else {
             Ok(())
+        }
+    }
+
+    /// Whether packets of a session of the instance go on: also while it is being handed over.
+    #[inline]
+    pub(super) fn forwards(&mut self, instance: InstanceId) -> Result<(), DropReason> {
+        match self.serves(instance) {
+            Err(DropReason::NotOwner) => self.drains(instance),
+            known => known,
+        }
+    }
+
+    #[cold]
+    fn drains(&mut self, instance: InstanceId) -> Result<(), DropReason> {
+        if self.ownership.duty(instance) != Duty::Draining {
+            return Err(DropReason::NotOwner);
+        }
+        self.tally.add(Counter::Strays, 1);
+        Ok(())
+    }
+
+    /// What becomes of a packet that only who serves the instance can answer.
+    #[cold]
+    pub(super) fn turn_away(&self, instance: InstanceId, reason: DropReason) -> Verdict {
+        match self.ownership.duty(instance) {
+            Duty::Draining if reason == DropReason::NotOwner => Verdict::Relay,
+            _ => Verdict::Drop(reason),
         }
     }
 
@@ -323,6 +356,7 @@ impl Core {
             now: Instant::ZERO,
             now_ms: 0,
             lease_holds: true,
+            ping_witness: settings.ping_witness,
             icmp_budget: Budget::new(),
             datagrams: seed as u32,
             wanted: ArrayVec::new(),
