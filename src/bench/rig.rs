@@ -8,8 +8,8 @@ use super::{
 use crate::{
     packet::{Family, HashKey, Steering, Tuple, V4, V6},
     plane::{
-        BackendCounters, Counters, Examined, HaState, Mapped, NextHop, NextHops, Ownership, Publisher, Route,
-        Routes,
+        BackendCounters, Counters, Examined, HaState, Mapped, NextHop, NextHops, Ownership, Publisher, Relay,
+        Route, Routes,
     },
     port::PortFacts,
     service::{Backend, Role, SchedulerKind, ServiceSpec, ServiceTable},
@@ -232,7 +232,10 @@ impl<F: Mapped, P: Dealer> Rig<F, P> {
         let (v4, v6) = if F::VERSION == 4 { (capacity, 0) } else { (0, capacity) };
         let settings = Settings {
             worker: WorkerId(0),
-            ports: facts.into_iter().map(|facts| PortSettings { facts, kernel_interface: false }).collect(),
+            ports: facts
+                .into_iter()
+                .map(|facts| PortSettings { facts, kernel_interface: false, virtual_macs: Vec::new() })
+                .collect(),
             v4: V4::session_memory(v4)?,
             v6: V6::session_memory(v6)?,
             key: KEY,
@@ -240,6 +243,8 @@ impl<F: Mapped, P: Dealer> Rig<F, P> {
             ownership,
             examined: Arc::new(Examined::new(ports.len())),
             links: Arc::default(),
+            relay: Arc::new(Relay::new(ports.len())),
+            ping_witness: false,
             backends: vec![Arc::new(BackendCounters::new(backend_slots))],
             backend_slots,
             local_addresses: LocalAddresses::new(

@@ -10,7 +10,8 @@ use crate::{
         announce::{self, Addresses, Announcer},
         bfd::Random,
         election::{
-            self, Announce, Change, Elections, MAX_HELLO, MAX_PATHS, NodeSettings, PathReport, PeerView, Role, Surroundings,
+            self, Announce, Change, Elections, MAX_HELLO, MAX_PATHS, NodeSettings, PathReport, PeerView,
+            Role, Surroundings,
         },
         pair::Kind,
         witness::{Check, Gateway, Witness},
@@ -96,11 +97,6 @@ impl Ha {
         (0..self.instances).map(InstanceId)
     }
 
-    /// The MAC by which an instance's addresses are reached on a port.
-    pub(super) fn mac(&self, instance: InstanceId, of_port: Mac) -> Mac {
-        self.virtual_macs.get(instance.index()).copied().unwrap_or(of_port)
-    }
-
     fn drains(&self, instance: InstanceId) -> bool {
         self.elections.status(instance).is_some_and(|status| status.role == Role::Handover)
     }
@@ -117,7 +113,8 @@ impl<P: Port> Control<P> {
         }
         for path in 0..MAX_PATHS {
             let session = self.bfd.session(path);
-            let report = session.map(|session| PathReport::new(&session.status(), session.settings().compatibility));
+            let report =
+                session.map(|session| PathReport::new(&session.status(), session.settings().compatibility));
             ha.peer.report(path, report.unwrap_or_default());
         }
         let evidence = ha.witness.judge(drained_at);
@@ -229,9 +226,8 @@ impl<P: Port> Control<P> {
             let strays = self.workers.iter().map(|worker| worker.read().get(Counter::Strays)).sum();
             if strays != ha.strays {
                 ha.strays = strays;
-                for instance in ha.ids().filter(|instance| ha.drains(*instance)) {
-                    ha.elections.stray(instance, now);
-                }
+                // One that is not being handed over does not care.
+                ha.ids().for_each(|instance| ha.elections.stray(instance, now));
             }
         }
         ha.view.want_reserve(ha.elections.reserve().unwrap_or(0));

@@ -280,6 +280,19 @@ impl<P: Port> Control<P> {
         }
     }
 
+    /// Leaves it to somebody else to say who serves, who then writes [`Ownership`]. Called before the first turn.
+    pub fn abstain(&mut self) {
+        self.ha = None;
+    }
+
+    /// No claim of this node will be at or below `term`, which was reserved before it started. Called before the first
+    /// turn.
+    pub fn begin_after(&mut self, term: u64) {
+        if let Some(ha) = &mut self.ha {
+            ha.elections.begin_after(term);
+        }
+    }
+
     /// Allocates what its thread needs. Called on that thread, before the first turn.
     pub fn prepare(&mut self) {
         self.services.prepare();

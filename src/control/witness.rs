@@ -5,7 +5,7 @@ use crate::{
     packet::{Datagram, icmp::EchoId},
     port::Port,
     protocol::{
-        bfd::{MAX_DATAGRAM, datagram_parse, emit},
+        bfd::{self, MAX_DATAGRAM, emit},
         witness::{Gateway, Request},
     },
     types::{Instant, PortId},
@@ -35,9 +35,8 @@ impl<P: Port> Control<P> {
         let mut ip = [0; MAX_DATAGRAM];
         let length = match request {
             Request::Arp(ask) => {
-                self.outlet.send(gateway.port, |out, facts| {
-                    ask.frame(facts.mac, gateway.local, facts.vlan, out)
-                });
+                self.outlet
+                    .send(gateway.port, |out, facts| ask.frame(facts.mac, gateway.local, facts.vlan, out));
                 return;
             }
             Request::Ping(id) => id.write_request(gateway.local, gateway.address, &mut ip),
@@ -50,7 +49,7 @@ impl<P: Port> Control<P> {
 
     /// An echo packet of BFD's came back.
     pub(super) fn hear_echo(&mut self, port: PortId, ip: &[u8], at: Instant) {
-        if let (Some(ha), Ok(datagram)) = (&mut self.ha, parse(ip)) {
+        if let (Some(ha), Ok(datagram)) = (&mut self.ha, bfd::Datagram::parse_echo(ip)) {
             // What is not an answer has been counted.
             let _ = ha.witness.hear_echo(port, &datagram, at);
         }

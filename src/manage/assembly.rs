@@ -1,16 +1,20 @@
 //! A node put together: workers, control core and what management keeps of them, over ports of any kind.
 
-use super::{Refusals, Registry, ServiceList, SessionLists, paths, session_sync};
+use super::{
+    Refusals, Registry, ServiceList, SessionLists,
+    pair::{self, Identity},
+    paths,
+};
 use crate::{
     config::Config,
     control::{
-        self, Allocator, BfdView, Control, Event, NeighborView, NodeAddresses, Outlet, OutletPort, PairView,
-        Reception, SyncView,
+        self, Allocator, BfdView, Control, Event, HaView, Mailbox, NeighborView, NodeAddresses, Outlet,
+        OutletPort, PairView, Reception, SyncView,
     },
     packet::{HashKey, V4, V6},
     plane::{
-        BackendCounters, Counters, Examined, Histogram, Links, Mapped, NextHops, Ownership, Publisher, Route,
-        Routes,
+        BackendCounters, Counters, Examined, Histogram, Links, Mapped, NextHops, Ownership, Publisher, Relay,
+        Route, Routes,
     },
     port::{Port, PortFacts},
     service::BuildError,
@@ -88,6 +92,10 @@ pub struct Shared {
     pub sessions: SessionLists,
     /// What the control core tells.
     pub events: Arc<ArrayQueue<Event>>,
+    /// Who of the two serves.
+    pub ha: Option<Arc<HaView>>,
+    /// Where the control core is asked for something.
+    pub mailbox: Arc<Mailbox>,
     /// The conversation with the peer.
     pub pair: Option<Arc<PairView>>,
     /// Session sync with it.
@@ -200,11 +208,14 @@ pub fn assemble<P: Port>(config: Config, parts: Vec<PortParts<P>>) -> Result<Ass
     let next_hops = Arc::new(NextHops::new(3 * config.limits.neighbors as usize));
     let ownership = Arc::new(Ownership::new(config.instances().len() as u8));
     let links = Arc::new(Links::default());
+    let relay = Arc::new(Relay::new(config.ports.len()));
+    let mailbox = Arc::new(Mailbox::default());
+    let identity = Identity::new(&config);
     let counters: Vec<_> = (0..workers).map(|_| Arc::new(Counters::default())).collect();
     let backend_slots = Registry::backend_slots(&config) as usize;
     let backends: Vec<_> = (0..workers).map(|_| Arc::new(BackendCounters::new(backend_slots))).collect();
     let examined: Vec<_> = (0..workers).map(|_| Arc::new(Examined::new(config.ports.len()))).collect();
-    let sync_slots = if session_sync::is_wanted(&config) { session_sync::RING_SLOTS } else { 0 };
+    let sync_slots = if pair::shares_sessions(&config) { pair::RING_SLOTS } else { 0 };
     let (near, far) = rings(workers, RingSizes { sync: sync_slots, ..RingSizes::default() });
     let events = Arc::new(ArrayQueue::new(256));
     let facts: Vec<PortFacts> = parts.iter().map(|part| part.facts.clone()).collect();
@@ -212,15 +223,22 @@ pub fn assemble<P: Port>(config: Config, parts: Vec<PortParts<P>>) -> Result<Ass
         facts.iter().zip(&config.ports).map(|(facts, port)| (facts.mac, port.addresses.clone())),
     );
 
-    let peer = session_sync::peer(&config, &facts)?;
-    let sync = session_sync::settings(&facts, far.journals, far.records);
+    let peer = pair::peer(&config, &facts, identity)?;
+    let sync = pair::sync(&facts, far.journals, far.records);
+    let ha = pair::ha(&config, identity, registry.neighborhood().announced());
     let (queues, outlet_ports) = split(parts);
     let build = |(number, (queues, rings)): (usize, (Vec<P>, Rings<P::Packet>))| {
         let settings = settings(
             &config,
             WorkerId(number as u8),
             &facts,
-            Plane { next_hops: &next_hops, ownership: &ownership, links: &links, backends: &backends },
+            Plane {
+                next_hops: &next_hops,
+                ownership: &ownership,
+                links: &links,
+                relay: &relay,
+                backends: &backends,
+            },
             &examined[number],
         )?;
         let counters = Arc::clone(&counters[number]);
@@ -245,12 +263,15 @@ pub fn assemble<P: Port>(config: Config, parts: Vec<PortParts<P>>) -> Result<Ass
         next_hops,
         ownership: Arc::clone(&ownership),
         links: Arc::clone(&links),
+        relay: Arc::clone(&relay),
+        mailbox: Arc::clone(&mailbox),
         workers: counters.clone(),
         stall: config.cores.stall,
         max_neighbors: config.limits.neighbors as usize,
         events: Arc::clone(&events),
         peer,
         sync,
+        ha,
     });
     let shared = Shared {
         port_status: Mutex::new(vec![PortStatus::default(); facts.len()]),
@@ -266,6 +287,8 @@ pub fn assemble<P: Port>(config: Config, parts: Vec<PortParts<P>>) -> Result<Ass
         turn_times: control.turn_times(),
         sessions: SessionLists::new(far.commands, far.dumped),
         events,
+        ha: control.ha_view(),
+        mailbox,
         pair: control.pair_view(),
         sync: control.sync_view(),
         routes: Mutex::new(routes),
@@ -297,6 +320,7 @@ struct Plane<'a> {
     next_hops: &'a Arc<NextHops>,
     ownership: &'a Arc<Ownership>,
     links: &'a Arc<Links>,
+    relay: &'a Arc<Relay>,
     backends: &'a [Arc<BackendCounters>],
 }
 
@@ -316,9 +340,11 @@ fn settings(
     let room = |wanted: bool| if wanted { sessions } else { 0 };
     let memory = |source| AssemblyError::Memory { sessions, source };
     let millis = |span: Duration| u32::try_from(span.as_millis()).unwrap_or(u32::MAX);
+    let virtual_macs = pair::virtual_macs(config);
     let ports = facts.iter().zip(&config.ports).map(|(facts, port)| PortSettings {
         facts: facts.clone(),
         kernel_interface: port.kernel_interface.is_some(),
+        virtual_macs: virtual_macs.clone(),
     });
     Ok(Settings {
         worker,
@@ -330,6 +356,8 @@ fn settings(
         ownership: Arc::clone(plane.ownership),
         examined: Arc::clone(examined),
         links: Arc::clone(plane.links),
+        relay: Arc::clone(plane.relay),
+        ping_witness: pair::pings(config),
         backends: plane.backends.to_vec(),
         backend_slots: Registry::backend_slots(config) as usize,
         local_addresses,

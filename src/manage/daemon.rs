@@ -1,14 +1,18 @@
 //! Runs a node and its API until a signal.
 
 use super::{
-    Changes, EventLog, Refusal, SavedBfd, Severity,
+    Changes, EventLog, Notifier, Paired, Refusal, ReservedTerms, SavedBfd, Severity,
     api::{self, Api, LogSwitch},
     ha::{BfdWanted, HighAvailability, Standalone},
     node::{Node, NodeError},
     reload,
     server::{self, Claim, Tls, Token},
 };
-use crate::{config::Config, types::Duration as Span};
+use crate::{
+    config::Config,
+    control::{Command, Event, HaView},
+    types::Duration as Span,
+};
 use std::{io, path::Path, sync::Arc, time::Duration};
 use tokio::{
     runtime::{Builder, Runtime},
@@ -42,8 +46,13 @@ pub fn run(file: &Path, config: Config, log: Arc<dyn LogSwitch>) -> Result<(), N
         move || pin(&cores),
     )?;
     let shared = Arc::clone(&node.shared);
-    let ha =
-        Arc::new(Standalone::new(&shared.config, Arc::clone(&shared.ownership), Arc::clone(&shared.bfd)));
+    let pair = Pair::new(&node, &events).map_err(NodeError::Thread)?;
+    let ha: Arc<dyn HighAvailability> = match &pair {
+        Some(pair) => Arc::clone(&pair.paired) as _,
+        None => {
+            Arc::new(Standalone::new(&shared.config, Arc::clone(&shared.ownership), Arc::clone(&shared.bfd)))
+        }
+    };
     restore_bfd(&changes, &*ha, &events);
     let api = Api::new(shared, changes, events, ha, log);
     let scheme = if options.tls.is_some() { "https" } else { "http" };
@@ -52,8 +61,11 @@ pub fn run(file: &Path, config: Config, log: Arc<dyn LogSwitch>) -> Result<(), N
     info!("API on {scheme}://{address}");
     let (stop, stopped) = watch::channel(false);
     let server = runtime.spawn(server::serve(listener, api::router(Arc::clone(&api)), options, stopped));
-    let served = runtime.block_on(watch_over(&node, &api, file));
+    let served = runtime.block_on(watch_over(&node, &api, pair.as_ref(), file));
     info!("stopping");
+    if let Some(pair) = &pair {
+        runtime.block_on(leave(&node, &api, pair));
+    }
     let _ = stop.send(true);
     runtime.block_on(async {
         let mut again = signal(SignalKind::terminate()).ok();
@@ -118,8 +130,88 @@ fn restore_bfd(changes: &Changes, ha: &dyn HighAvailability, events: &EventLog) 
     }
 }
 
+/// What a node of a pair needs besides.
+struct Pair {
+    paired: Arc<Paired>,
+    view: Arc<HaView>,
+    notifier: Option<Notifier>,
+    terms: Option<ReservedTerms>,
+}
+
+impl Pair {
+    /// `None` without high availability.
+    fn new(node: &Node, events: &Arc<EventLog>) -> io::Result<Option<Self>> {
+        let shared = &node.shared;
+        let (Some(view), Some(ha)) = (&shared.ha, &shared.config.ha) else { return Ok(None) };
+        let paired = Paired::new(
+            &shared.config,
+            Arc::clone(&shared.ownership),
+            Arc::clone(&shared.bfd),
+            Arc::clone(view),
+            Arc::clone(&shared.mailbox),
+        );
+        let start = |hook: &std::path::PathBuf| Notifier::start(hook.clone(), Arc::clone(events));
+        Ok(Some(Self {
+            paired: Arc::new(paired),
+            view: Arc::clone(view),
+            notifier: ha.notify.as_ref().map(start).transpose()?,
+            terms: shared.config.api.state_file.as_deref().map(ReservedTerms::beside),
+        }))
+    }
+
+    fn hear(&self, event: &Event, config: &Config) {
+        let (Event::Election(change), Some(notifier)) = (event, &self.notifier) else { return };
+        let (from, to) = (change.from.state(), change.to.state());
+        if let Some(instance) = config.instances().get(change.instance.index()).filter(|_| from != to) {
+            notifier.tell(&instance.name, from, to);
+        }
+    }
+
+    /// Reserves terms on disk, when more are wanted.
+    fn reserve(&self, events: &EventLog) {
+        let wanted = self.view.wanted_reserve();
+        let Some(terms) = self.terms.as_ref().filter(|_| wanted > 0) else { return };
+        match terms.write(wanted) {
+            Ok(()) => {
+                // Asked again if it was not heard.
+                let _ = self.paired.ask(Command::Reserved(wanted));
+            }
+            Err(error) => events.tell(
+                Severity::Error,
+                "ha",
+                format!("terms cannot be reserved on disk ({error}): make room beside api.state_file"),
+            ),
+        }
+    }
+}
+
+/// How long a shutdown waits for the peer to take over.
+const LEAVE: Duration = Duration::from_secs(8);
+
+/// Hands everything over, as far as the peer takes it.
+async fn leave(node: &Node, api: &Api, pair: &Pair) {
+    if let Err(refusal) = pair.paired.ask(Command::ShutDown) {
+        return api.events.tell(Severity::Warn, "ha", format!("nothing is handed over: {refusal}"));
+    }
+    let end = tokio::time::Instant::now() + LEAVE;
+    while !pair.view.may_exit() && tokio::time::Instant::now() < end {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        tell_events(node, api, Some(pair));
+    }
+    tell_events(node, api, Some(pair));
+}
+
+fn tell_events(node: &Node, api: &Api, pair: Option<&Pair>) {
+    while let Some(event) = node.shared.events.pop() {
+        api.events.tell_event(&event, &node.shared.config);
+        if let Some(pair) = pair {
+            pair.hear(&event, &node.shared.config);
+        }
+    }
+}
+
 /// Until a signal to stop.
-async fn watch_over(node: &Node, api: &Api, file: &Path) -> io::Result<()> {
+async fn watch_over(node: &Node, api: &Api, pair: Option<&Pair>, file: &Path) -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hang_up = signal(SignalKind::hangup())?;
@@ -127,7 +219,12 @@ async fn watch_over(node: &Node, api: &Api, file: &Path) -> io::Result<()> {
     let mut ports = interval(Duration::from_millis(200));
     loop {
         tokio::select! {
-            _ = events.tick() => api.events.take_from(&node.shared.events),
+            _ = events.tick() => {
+                tell_events(node, api, pair);
+                if let Some(pair) = pair {
+                    pair.reserve(&api.events);
+                }
+            }
             _ = ports.tick() => {
                 node.look_at_ports();
                 node.renew_clocks();

@@ -2,8 +2,13 @@
 
 use super::{ServiceChange, ServiceEntry};
 use crate::{
+    config::Config,
     control::{BfdChange, Event},
-    protocol::bfd::{Cause, State},
+    protocol::{
+        bfd::{Cause, State},
+        election::Change,
+    },
+    types::{Duration, HaState, InstanceId},
 };
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -87,12 +92,10 @@ impl EventLog {
         (kept.iter().filter(|record| record.id > last).cloned().collect(), receiver)
     }
 
-    /// Tells everything that the control core has told.
-    pub fn take_from(&self, events: &crossbeam::queue::ArrayQueue<Event>) {
-        while let Some(event) = events.pop() {
-            let (severity, kind, text) = in_words(&event);
-            self.tell(severity, kind, text);
-        }
+    /// Tells what the control core has told. `config` has the instances' names.
+    pub fn tell_event(&self, event: &Event, config: &Config) {
+        let (severity, kind, text) = in_words(event, config);
+        self.tell(severity, kind, text);
     }
 
     /// Tells what became of services.
@@ -131,7 +134,12 @@ fn described(entry: &ServiceEntry) -> String {
     )
 }
 
-fn in_words(event: &Event) -> (Severity, &'static str, String) {
+fn name_of(instance: InstanceId, config: &Config) -> String {
+    let known = config.instances().get(instance.index()).map(|known| known.name.clone());
+    known.unwrap_or_else(|| instance.to_string())
+}
+
+fn in_words(event: &Event, config: &Config) -> (Severity, &'static str, String) {
     match event {
         Event::AddressConflict { port, address, mac } => (
             Severity::Warn,
@@ -155,8 +163,10 @@ fn in_words(event: &Event) -> (Severity, &'static str, String) {
             ),
         ),
         Event::State(instance, state) => {
-            (Severity::Info, "ha", format!("instance {instance} is {}", state.name()))
+            let name = name_of(*instance, config);
+            (Severity::Info, "ha", format!("instance {name} is {}", state.name()))
         }
+        Event::Election(change) => election_in_words(change, &name_of(change.instance, config)),
         Event::Bfd(change) => bfd_in_words(change),
         Event::Difference(Some(difference)) => {
             (Severity::Error, "sync", format!("sessions are not shared with the peer: {difference}"))
@@ -167,6 +177,29 @@ fn in_words(event: &Event) -> (Severity, &'static str, String) {
         Event::InSync(true) => (Severity::Info, "sync", "every session of the peer is here".into()),
         Event::InSync(false) => (Severity::Info, "sync", "sessions of the peer are being copied".into()),
     }
+}
+
+fn election_in_words(change: &Change, name: &str) -> (Severity, &'static str, String) {
+    let Change { from, to, term, reason, .. } = change;
+    let mut text = match (from == to, from.state() == to.state()) {
+        (true, _) => format!("instance {name} stays {}", to.state()),
+        (false, true) => format!("instance {name} is {} as before ({from} to {to})", to.state()),
+        (false, false) => format!("instance {name} is {}, was {} ({from} to {to})", to.state(), from.state()),
+    };
+    text += &format!(", term {term}: {}", reason.description());
+    if let Some(silence) = change.silence {
+        let micros = |span: Duration| span.as_nanos() as f64 / 1e3;
+        text += &format!(
+            "; last heard {:.1} us before, of which {:.1} us detection time",
+            micros(change.decided_at.since(silence.last_heard)),
+            micros(silence.detection())
+        );
+    }
+    if change.degraded {
+        text += "; without a complete copy of the peer's sessions";
+    }
+    let loses = from.serves() && !to.serves() && to.state() != HaState::Backup || change.degraded;
+    (if loses { Severity::Warn } else { Severity::Info }, "ha", text)
 }
 
 fn bfd_in_words(BfdChange { path, change, silence }: &BfdChange) -> (Severity, &'static str, String) {

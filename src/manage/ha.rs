@@ -64,6 +64,8 @@ pub struct InstanceStatus {
     pub state: HaState,
     /// The claim that part rests on; later claims are higher.
     pub term: u64,
+    /// Whether the peer serves it, as it says itself; `None`: it says nothing.
+    pub peer_serves: Option<bool>,
 }
 
 /// What management asks of high availability. Called on management threads; none of it may wait for the peer.
@@ -104,6 +106,30 @@ pub trait HighAvailability: fmt::Debug + Send + Sync {
     fn switch_over(&self, instance: Option<&str>) -> Result<(), Refusal>;
 }
 
+/// All sessions of a node, for the instance of this name.
+pub(super) fn described(bfd: &BfdView, instance: &str) -> Vec<BfdSession> {
+    bfd.list().iter().map(|entry| session(bfd, entry, instance)).collect()
+}
+
+fn session(bfd: &BfdView, entry: &BfdEntry, instance: &str) -> BfdSession {
+    let arrivals = bfd.timing(entry.id).map(|timing| timing.received_late.read());
+    let arrivals = arrivals.filter(|arrivals| arrivals.count() > 0);
+    let detection = entry.status.detection_time;
+    BfdSession {
+        instance: instance.to_owned(),
+        remote: entry.path.remote,
+        local: Some(entry.path.local),
+        port: if entry.path.hop == Hop::Single { SINGLE_HOP_PORT } else { MULTI_HOP_PORT },
+        interval: Duration::from_micros(entry.timers.desired_min_tx_us.get().into()),
+        multiplier: entry.timers.multiplier.get(),
+        state: entry.status.state,
+        detection: (detection > Duration::ZERO).then_some(detection),
+        hardware_timestamps: entry.status.last_received.map(|_| entry.stamped),
+        jitter_p999: arrivals.map(|arrivals| Duration::from_nanos(arrivals.quantile(0.999))),
+        flaps: entry.counters.downs,
+    }
+}
+
 /// A node without a peer: it serves, and there is nothing to elect.
 #[derive(Debug)]
 pub struct Standalone {
@@ -124,25 +150,6 @@ impl Standalone {
         }
     }
 
-    fn session(&self, entry: &BfdEntry) -> BfdSession {
-        let arrivals = self.bfd.timing(entry.id).map(|timing| timing.received_late.read());
-        let arrivals = arrivals.filter(|arrivals| arrivals.count() > 0);
-        let detection = entry.status.detection_time;
-        BfdSession {
-            instance: self.default_instance.clone(),
-            remote: entry.path.remote,
-            local: Some(entry.path.local),
-            port: if entry.path.hop == Hop::Single { SINGLE_HOP_PORT } else { MULTI_HOP_PORT },
-            interval: Duration::from_micros(entry.timers.desired_min_tx_us.get().into()),
-            multiplier: entry.timers.multiplier.get(),
-            state: entry.status.state,
-            detection: (detection > Duration::ZERO).then_some(detection),
-            hardware_timestamps: entry.status.last_received.map(|_| entry.stamped),
-            jitter_p999: arrivals.map(|arrivals| Duration::from_nanos(arrivals.quantile(0.999))),
-            flaps: entry.counters.downs,
-        }
-    }
-
     fn refused(what: &str) -> Refusal {
         Refusal::Disabled(format!(
             "{what}: this node has no peer, add [ha] to its configuration and restart it"
@@ -152,7 +159,7 @@ impl Standalone {
 
 impl HighAvailability for Standalone {
     fn bfd_sessions(&self) -> Vec<BfdSession> {
-        self.bfd.list().iter().map(|entry| self.session(entry)).collect()
+        described(&self.bfd, &self.default_instance)
     }
 
     fn put_bfd(&self, _wanted: &BfdWanted) -> Result<Put, Refusal> {
@@ -166,7 +173,7 @@ impl HighAvailability for Standalone {
     fn instances(&self) -> Vec<InstanceStatus> {
         let status = |(number, name): (u8, &String)| {
             let (state, term) = self.ownership.get(InstanceId(number));
-            InstanceStatus { name: name.clone(), state, term }
+            InstanceStatus { name: name.clone(), state, term, peer_serves: None }
         };
         (0..).zip(&self.instances).map(status).collect()
     }

@@ -16,12 +16,15 @@ mod events;
 pub mod ha;
 mod kernel_interface;
 mod neighborhood;
+mod notify;
+mod pair;
+mod paired;
 mod paths;
 mod registry;
 mod reload;
+mod reserved_terms;
 mod saved;
 pub mod server;
-mod session_sync;
 mod sessions;
 mod state_file;
 
@@ -38,12 +41,15 @@ pub use commit::{Changes, ChangesError, Transaction};
 pub use events::{EventLog, HISTORY, Record, Severity};
 pub use kernel_interface::{KernelInterfaceError, KernelInterfaces};
 pub use neighborhood::Neighborhood;
+pub use notify::Notifier;
+pub use paired::Paired;
 pub use paths::KeyFileError;
 pub use registry::{
     BackendEntry, Drain, Put, Refusal, RefusalKind, Refusals, Registry, Rule, Savepoint, ServiceChange,
     ServiceEntry, ServiceKey, ServiceList, Settlement, Source,
 };
 pub use reload::{ReloadError, reload};
+pub use reserved_terms::ReservedTerms;
 pub use saved::{BgpNeighbor, BgpSpeaker, Endpoint, HostState, MAX_SAVED, Parked, Saved, SavedBfd};
 pub use sessions::SessionLists;
 pub use state_file::{Clocks, StateFile, StateFileError};

@@ -2,7 +2,7 @@
 
 use super::{AssemblyError, assembly::routes, paths::port_towards};
 use crate::{
-    config::{Config, GatewayCheck},
+    config::{Config, GatewayCheck, Ha},
     control::{HaSettings, PeerSettings, SyncSettings, body_room},
     plane::{Reader, Slot},
     port::PortFacts,
@@ -83,13 +83,14 @@ pub(super) fn sync(
     })
 }
 
-/// The election; `None` without high availability. `first_term` is the last term reserved on disk.
-pub(super) fn ha(
-    config: &Config,
-    identity: Identity,
-    first_term: u64,
-    addresses: Reader<Addresses>,
-) -> Option<HaSettings> {
+/// Whether witnesses are pinged.
+pub(super) fn pings(config: &Config) -> bool {
+    let pings = |ha: &Ha| ha.gateway_check_type == GatewayCheck::Ping && !ha.gateway_check.is_empty();
+    config.ha.as_ref().is_some_and(pings)
+}
+
+/// The election; `None` without high availability.
+pub(super) fn ha(config: &Config, identity: Identity, addresses: Reader<Addresses>) -> Option<HaSettings> {
     let ha = config.ha.as_ref()?;
     let instances = (0..).map(InstanceId).zip(&ha.instances).map(|(id, instance)| election::Settings {
         instance: id,
@@ -103,7 +104,7 @@ pub(super) fn ha(
         node: NodeSettings {
             node: identity.node,
             incarnation: identity.incarnation,
-            first_term,
+            first_term: 0,
             lease: ha.lease,
         },
         instances: instances.collect(),
@@ -153,8 +154,9 @@ fn witness(config: &Config, address: IpAddr) -> Option<Gateway> {
 /// Ports that lead to clients or backends, a bit each: one that only leads to the peer may fail.
 fn needed_ports(config: &Config) -> u32 {
     let routes = routes(config);
-    let vips = config.services.iter().map(|service| service.vip);
-    let backends = config.services.iter().flat_map(|service| service.backends.iter().map(|backend| backend.address));
+    let vips = config.services.iter().flat_map(|service| service.vips());
+    let backends =
+        config.services.iter().flat_map(|service| service.backends.iter().map(|backend| backend.address));
     let locals = config.nat.local_addresses.iter().map(|local| local.address);
     let gateways = config.routes.iter().map(|route| route.via);
     let ways = vips.chain(backends).chain(locals).chain(gateways).filter_map(|address| routes.way(address));

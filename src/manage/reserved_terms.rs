@@ -31,7 +31,8 @@ impl ReservedTerms {
             Err(error) => return Err(error),
         };
         text.trim().parse().map_err(|_| {
-            let message = format!("{}: no number: remove the file if this node is to start anew", self.file.display());
+            let message =
+                format!("{}: no number: remove the file if this node is to start anew", self.file.display());
             io::Error::new(io::ErrorKind::InvalidData, message)
         })
     }
@@ -42,7 +43,8 @@ impl ReservedTerms {
     ///
     /// The system's.
     pub fn write(&self, term: u64) -> io::Result<()> {
-        let directory = self.file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let directory =
+            self.file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         fs::create_dir_all(directory)?;
         let new = self.file.with_extension("term.new");
         let mut file = File::create(&new)?;

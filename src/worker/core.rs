@@ -1,7 +1,11 @@
 //! What a worker knows and counts: everything but the packets themselves.
 
 use super::{
-    adopt::Adopter, family::WorkerFamily, icmp::Budget, journal::Journal, rings::SyncRings,
+    adopt::Adopter,
+    family::WorkerFamily,
+    icmp::Budget,
+    journal::Journal,
+    rings::SyncRings,
     verdict::{HopKey, Verdict},
 };
 use crate::{
@@ -63,6 +67,8 @@ pub struct PortSettings {
     pub facts: PortFacts,
     /// What is not ours goes to the kernel.
     pub kernel_interface: bool,
+    /// MACs that move with the instances: frames to them are for this port too.
+    pub virtual_macs: Vec<Mac>,
 }
 
 /// A port, prepared for comparing and writing.
@@ -76,6 +82,7 @@ pub(super) struct CorePort {
     pub(super) mtu: u16,
     pub(super) l2_length: usize,
     pub(super) kernel_interface: bool,
+    pub(super) virtual_macs: Box<[Mac]>,
     pub(super) facts: PortFacts,
 }
 
@@ -332,6 +339,7 @@ impl Core {
             mtu: port.facts.mtu,
             l2_length: port.facts.l2_length(),
             kernel_interface: port.kernel_interface,
+            virtual_macs: port.virtual_macs.into(),
             facts: port.facts,
         });
         let own = settings.backends.get(settings.worker.index());

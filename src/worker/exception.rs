@@ -69,6 +69,9 @@ pub(super) fn decide<P: Packet>(
             // Of known sessions too: the other node has them.
             Err(reason) => return context.turn_away(instance, reason),
         },
+        Some(Role::Node(_)) if context.ping_witness && icmp::is_echo_reply(packet, port, &datagram) => {
+            return Verdict::Urgent;
+        }
         Some(Role::Node(_)) if !port.kernel_interface => true,
         _ => return stranger(context, from),
     };

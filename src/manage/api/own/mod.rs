@@ -70,11 +70,11 @@ async fn switch_over(State(api): State<Arc<Api>>, PlainJson(value): PlainJson) -
     api.ha.switch_over(instance.as_deref())?;
     let end = Instant::now() + HAND_OVER;
     loop {
-        let serves = api.ha.instances().into_iter().any(|status| {
+        let over = api.ha.instances().into_iter().all(|status| {
             let meant = instance.as_deref().is_none_or(|wanted| status.name == wanted);
-            meant && status.state == HaState::Master
+            !meant || status.state != HaState::Master && status.peer_serves == Some(true)
         });
-        if !serves {
+        if over {
             return Ok(done());
         }
         if Instant::now() >= end {
