@@ -32,7 +32,7 @@ pub use nginx::Nginx;
 pub use nicvm::NicVm;
 pub use node::{Node, NodeConfig};
 pub use peers::{BfdParameters, Bird, Frr, Keepalived};
-pub use program::Program;
+pub use program::{Program, allow_files};
 pub use rustix::process::Signal;
 pub use sweep::remove_own;
 pub use topology::{Host, Lab};

@@ -120,10 +120,10 @@ impl Bfd {
         Ok(id)
     }
 
-    /// The session in a slot, unless it is ending.
-    pub(super) fn session(&self, slot: usize) -> Option<&Session> {
-        let (_, session) = self.sessions.iter().find(|(id, _)| id.index() == slot)?;
-        (!self.leaving[slot]).then_some(session)
+    /// The sessions that are not ending, each with its slot.
+    pub(super) fn live(&self) -> impl Iterator<Item = (usize, &Session)> {
+        let all = self.sessions.iter().map(|(id, session)| (id.index(), session));
+        all.filter(|(slot, _)| !self.leaving[*slot])
     }
 
     pub(super) fn change(&mut self, id: SessionId, timers: Timers) -> Result<(), CommandError> {

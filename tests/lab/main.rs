@@ -11,6 +11,7 @@ mod bfd;
 mod checksums;
 mod connections;
 mod datagrams;
+mod failover;
 mod http;
 mod icmp;
 mod schedulers;
