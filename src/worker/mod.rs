@@ -39,7 +39,7 @@ pub use rings::{FarEnds, OnPort, RingSizes, Rings, SyncRings, Urgent, rings};
 pub use run::{Idle, Rest, Stop, run};
 
 use self::{
-    core::Core,
+    core::{Core, Views},
     exits::Exits,
     verdict::{Arrival, Source},
 };
@@ -97,7 +97,9 @@ impl<P: Port> Worker<P> {
     /// One turn at `now`: takes what has arrived, decides, sends. Returns whether there was anything to do.
     pub fn turn(&mut self, now: Instant) -> bool {
         self.core.begin(now);
-        let mut found = self.core.adopt(self.services.load());
+        let views = Views { services: self.services.load(), routes: self.routes.load() };
+        let mut found = self.core.adopt(&views);
+        self.exits.request_all(&mut self.core.context.wanted);
         // What waited leaves before what comes behind it.
         found |= self.exits.hold.is_due(&self.core.context.next_hops, self.core.context.now_ms)
             && self.release_held();
@@ -168,7 +170,8 @@ impl<P: Port> Worker<P> {
 
     fn keep_house(&mut self, found: bool) {
         let core = &mut self.core;
-        core.age(self.services.load());
+        core.age(&Views { services: self.services.load(), routes: self.routes.load() });
+        self.exits.request_all(&mut core.context.wanted);
         core.keep_journal();
         core.end(found);
         self.exits.rings.dump.step(&core.sessions, core.context.now_ms);

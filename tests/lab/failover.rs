@@ -162,7 +162,16 @@ fn a_switchover_loses_no_request() {
         let download = scope.spawn(|| {
             let url = "http://10.77.0.100/file";
             let mut curl = pair.client.namespace.command("curl");
-            output(curl.args(["-sSf", "--limit-rate", "2m", "-o", "/dev/null", "-w", "%{size_download}", url]))
+            output(curl.args([
+                "-sSf",
+                "--limit-rate",
+                "2m",
+                "-o",
+                "/dev/null",
+                "-w",
+                "%{size_download}",
+                url,
+            ]))
         });
         for round in 0..10 {
             let (from, to) = (&pair.nodes[round % 2], &pair.nodes[1 - round % 2]);
@@ -198,7 +207,9 @@ fn sigterm_hands_over_and_the_hooks_are_told() {
     pair.nodes[0].program.wait(PATIENCE).unwrap();
     assert!(started.elapsed() < PATIENCE);
     pair.nodes[1].wait_for_state("MASTER", PATIENCE).unwrap();
-    assert!(pair.nodes[0].program.log().contains("MASTER (") || pair.nodes[0].program.log().contains("HANDOVER"));
+    assert!(
+        pair.nodes[0].program.log().contains("MASTER (") || pair.nodes[0].program.log().contains("HANDOVER")
+    );
     let answer = pair.client.namespace.enter(|| fetch(vip(), "/name", PATIENCE)).unwrap();
     assert_eq!(answer.status, 200);
     let lines = wait_for(PATIENCE, || {

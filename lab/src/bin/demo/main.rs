@@ -7,7 +7,6 @@ mod watch;
 
 use hitless_lab::{BfdParameters, Host, Lab, Nginx, Node, NodeConfig, Result, fetch, output, remove_own};
 use show::{step, table};
-use watch::Watch;
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
@@ -16,6 +15,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
+use watch::Watch;
 
 const LIMIT: Duration = Duration::from_secs(20);
 const VIP: &str = "10.77.0.100:80";
