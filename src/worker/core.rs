@@ -401,5 +401,5 @@ fn age<F: WorkerFamily>(
     services: &ServiceTable,
     budget: usize,
 ) {
-    F::table_mut(sessions).age(budget, |session| context.look_at(session, services), |_| {});
+    F::table_mut(sessions).age(budget, |session| context.look_at(session, services));
 }
