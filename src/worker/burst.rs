@@ -16,7 +16,7 @@ use crate::{
     plane::Counter,
     port::{BURST, Burst, Checksum, Packet, Port},
     session::{Reference, Table},
-    types::DropReason,
+    types::{DropReason, Mac},
 };
 use arrayvec::ArrayVec;
 
@@ -96,19 +96,14 @@ fn look<P: Packet>(
     let checked = match (packet.ip_checksum(), packet.l4_checksum()) {
         (Checksum::Bad, _) => return Err(Exception::Bad(DropReason::BadIpChecksum)),
         (_, Checksum::Bad) => return Err(Exception::Bad(DropReason::BadL4Checksum)),
-        (Checksum::Partial, _) | (_, Checksum::Partial) => return Err(Exception::Uncommon),
+        (Checksum::Partial, _) | (_, Checksum::Partial) => {
+            ether_type(packet.data(), port)?;
+            return Err(Exception::Uncommon);
+        }
         (ip, _) => ip == Checksum::Good,
     };
     let frame = packet.data();
-    let Some(&[.., type0, type1]) = frame.first_chunk::<14>() else {
-        return Err(Exception::Bad(DropReason::Truncated));
-    };
-    let ours =
-        frame.first_chunk().is_some_and(|start| u64::from_le_bytes(*start) << 16 == port.mac_bits << 16);
-    let mut ether_type = u16::from_be_bytes([type0, type1]);
-    if !ours || port.vlan != 0 || ether_type == ETHER_VLAN {
-        ether_type = other_ether_type(frame, ours, ether_type, port)?;
-    }
+    let ether_type = ether_type(frame, port)?;
     let Some(ip) = frame.get(port.l2_length..) else { return Err(Exception::Bad(DropReason::Truncated)) };
     match ether_type {
         ETHER_IPV4 => stages.push(Stage::V4(Sought::new(V4::parse(ip, checked)?, &sessions.v4))),
@@ -118,11 +113,27 @@ fn look<P: Packet>(
     Ok(())
 }
 
+/// What follows the Ethernet header of a frame to this port, in its VLAN.
+#[inline(always)]
+fn ether_type(frame: &[u8], port: &CorePort) -> Result<u16, Exception> {
+    let Some(&[.., type0, type1]) = frame.first_chunk::<14>() else {
+        return Err(Exception::Bad(DropReason::Truncated));
+    };
+    let ours =
+        frame.first_chunk().is_some_and(|start| u64::from_le_bytes(*start) << 16 == port.mac_bits << 16);
+    let outer = u16::from_be_bytes([type0, type1]);
+    if ours && port.vlan == 0 && outer != ETHER_VLAN {
+        return Ok(outer);
+    }
+    other_ether_type(frame, ours, outer, port)
+}
+
 /// What follows the Ethernet header of a frame that is tagged, or to a group or to somebody else.
 #[inline(never)]
 fn other_ether_type(frame: &[u8], ours: bool, outer: u16, port: &CorePort) -> Result<u16, Exception> {
-    let group = frame.first().is_some_and(|first| first & 1 != 0);
-    if !ours && !group {
+    let to = frame.first_chunk().copied().map_or(Mac::BROADCAST, Mac);
+    let ours = ours || port.virtual_macs.contains(&to);
+    if !ours && !to.is_multicast() {
         return Err(Exception::Bad(DropReason::ForeignMac));
     }
     if (outer == ETHER_VLAN) != (port.vlan != 0) {

@@ -355,11 +355,19 @@ fn impossible_places_are_malformed() {
 
 /// A fragment that does not fit the next link: the first is told, the later ones only die.
 #[test]
-fn fragments_larger_than_the_next_link_are_too_big() {
+fn fragments_larger_than_the_next_link_are_cut_again_or_too_big() {
     let mut world = plan_on(Legs { mtus: [1500, 1300], ..Legs::default() }).build();
     for family in FAMILIES {
         let session = open(&mut world, family, Protocol::Udp, 1000);
         let whole = session.inbound(&world, datagram(Protocol::Udp, 2600));
+        if family.ipv4 {
+            let pieces = whole.in_pieces(6, &[1400]).map_bytes();
+            let sent = world.offer_all(pieces.into_iter().map(|piece| (FRONT, piece))).sent;
+            assert_eq!(sent.len(), 3, "the first of two was cut");
+            let pieces: Vec<_> = sent.iter().map(|(_, frame)| &frame[14..]).collect();
+            assert_eq!(reassemble(&pieces), session.at_backend(&world, &whole).ip()[20..]);
+        }
+        let whole = whole.with(|frame| frame.dont_fragment = true);
         let frame = whole.in_pieces(7, &[1400])[0].bytes();
         let out = world.offer(FRONT, &frame);
         out.only(FRONT);
@@ -370,6 +378,18 @@ fn fragments_larger_than_the_next_link_are_too_big() {
         assert_eq!(out.nothing().moved, Counts::lost(pieces[1].len(), DropReason::TooBig));
         world.offer(FRONT, &pieces[2]).only(BACK);
     }
+}
+
+/// What fragments of IPv4 are made of, in whatever order they came.
+fn reassemble(pieces: &[&[u8]]) -> Vec<u8> {
+    let mut whole = Vec::new();
+    for ip in pieces {
+        let word = |at: usize| usize::from(u16::from_be_bytes([ip[at], ip[at + 1]]));
+        let (start, payload) = (8 * (word(6) & 0x1fff), &ip[20..word(2)]);
+        whole.resize(whole.len().max(start + payload.len()), 0);
+        whole[start..start + payload.len()].copy_from_slice(payload);
+    }
+    whole
 }
 
 trait MapBytes {

@@ -114,6 +114,8 @@ name = "blue"
     ]
     .concat();
     let mut world = Plan::new(&config).build();
+    // Roles are set by hand here, and the peer is not spoken to.
+    world.control_stands = true;
     for (serving, vip, local, other) in
         [(0, "10.77.0.100", "10.88.0.40", "10.77.0.101"), (1, "10.77.0.101", "10.88.0.41", "10.77.0.100")]
     {

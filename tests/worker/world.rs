@@ -98,6 +98,8 @@ pub(crate) struct World {
     packets: usize,
     /// Hosts that answer no questions.
     silent: HashSet<IpAddr>,
+    /// The control core takes no turns.
+    pub(crate) control_stands: bool,
     /// No host answers any.
     pub(crate) quiet: bool,
     /// Spreads packets that no hash spreads.
@@ -187,6 +189,7 @@ impl World {
             lines,
             packets: plan.packets,
             silent: HashSet::new(),
+            control_stands: false,
             quiet: false,
             spread: 0,
             answers: 0,
@@ -241,7 +244,9 @@ impl World {
         for worker in 0..self.workers.len() {
             self.workers[worker].turn(self.now);
         }
-        self.control.turn(self.now);
+        if !self.control_stands {
+            self.control.turn(self.now);
+        }
         self.collect();
     }
 

@@ -20,7 +20,9 @@ pub(super) const CASES: &[Case] = &[
                 let session = open(&mut world, family, Protocol::Udp, 1000);
                 let fits = 1400 - family.header() - 8;
                 let frame = |world: &World, bytes: usize| {
-                    session.inbound(world, Body::Udp { checksum: true, payload: vec![1; bytes] })
+                    session
+                        .inbound(world, Body::Udp { checksum: true, payload: vec![1; bytes] })
+                        .with(|frame| frame.dont_fragment = true)
                 };
                 let largest = frame(&world, fits);
                 let out = world.offer(FRONT, &largest.bytes());
@@ -32,6 +34,22 @@ pub(super) const CASES: &[Case] = &[
                 moved = moved.plus(&out.moved);
             }
             moved
+        },
+    },
+    Case {
+        reason: DropReason::NoBuffer,
+        name: "no packet left to cut one into",
+        run: || {
+            let mut world = plan_on(Legs { mtus: [1500, 1400], ..Legs::default() }).build();
+            let session = open(&mut world, V4, Protocol::Udp, 1000);
+            let frame = session.inbound(&world, Body::Udp { checksum: true, payload: vec![1; 1450] });
+            let all: Vec<_> = (0..world.available(BACK)).map(|_| world.packet(BACK, &[])).collect();
+            let out = world.offer(FRONT, &frame.bytes());
+            let died = Counts::lost(frame.bytes().len(), DropReason::NoBuffer);
+            assert_eq!(out.nothing().moved, died.for_backend(frame.ip().len()));
+            drop(all);
+            assert_eq!(world.offer(FRONT, &frame.bytes()).sent.len(), 2);
+            out.moved
         },
     },
     Case {
