@@ -85,16 +85,18 @@ impl Adopter {
 }
 
 impl Core {
-    /// Takes some of the peer's records. Bounded work. Returns whether there were any.
-    pub(super) fn adopt(&mut self, views: &Views<'_>) -> bool {
+    /// Whether the peer has told something that is not carried out yet.
+    #[inline]
+    pub(super) fn has_records(&self) -> bool {
+        self.adopter.as_ref().is_some_and(|adopter| adopter.sweep.is_some() || !adopter.ring.is_empty())
+    }
+
+    /// Takes some of the peer's records. Bounded work.
+    pub(super) fn adopt(&mut self, views: &Views<'_>) {
         let Self { sessions, context, adopter, .. } = self;
-        let Some(adopter) = adopter else { return false };
-        if adopter.sweep.is_none() && adopter.ring.is_empty() {
-            return false;
-        }
+        let Some(adopter) = adopter else { return };
         let mut adoption = Adoption { adopter, sessions, context, views };
         adoption.some();
-        true
     }
 }
 

@@ -416,20 +416,28 @@ impl Core {
         self.context.tally.add(Counter::BusyTurns, u64::from(found));
     }
 
-    /// Looks at some sessions and ends those that were idle too long or whose service or backend is gone.
-    pub(super) fn age(&mut self, views: &Views<'_>) {
+    /// A millisecond has begun: so many more sessions are to be looked at.
+    pub(super) fn owe_looks(&mut self) {
         let used = self.sessions.v4.used().max(self.sessions.v6.used());
         let elapsed = self.context.now_ms.wrapping_sub(self.aged_ms) as usize;
         self.aged_ms = self.context.now_ms;
         self.age_debt =
             self.age_debt.saturating_add(elapsed.saturating_mul(used.div_ceil(AGE_ROUND_MS))).min(used);
+    }
+
+    /// Whether sessions wait to be looked at.
+    #[inline]
+    pub(super) const fn owes_looks(&self) -> bool {
+        self.age_debt > 0
+    }
+
+    /// Looks at some sessions and ends those that were idle too long or whose service or backend is gone.
+    pub(super) fn age(&mut self, views: &Views<'_>) {
         let budget = self.age_debt.min(AGE_PER_TURN);
-        if budget > 0 {
-            self.age_debt -= budget;
-            self.context.watch_ownership();
-            age::<V4>(&mut self.sessions, &mut self.context, views, budget);
-            age::<V6>(&mut self.sessions, &mut self.context, views, budget);
-        }
+        self.age_debt -= budget;
+        self.context.watch_ownership();
+        age::<V4>(&mut self.sessions, &mut self.context, views, budget);
+        age::<V6>(&mut self.sessions, &mut self.context, views, budget);
     }
 
     /// Tells the peer what it must still hear: copies, digests.
@@ -450,5 +458,5 @@ impl Core {
 }
 
 fn age<F: WorkerFamily>(sessions: &mut Sessions, context: &mut Context, views: &Views<'_>, budget: usize) {
-    F::table_mut(sessions).age(budget, |session| context.look_at(session, views), |_| {});
+    F::table_mut(sessions).age(budget, |session| context.look_at(session, views));
 }
