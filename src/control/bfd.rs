@@ -81,6 +81,8 @@ pub(super) struct Bfd {
     view: Arc<BfdView>,
     /// The last packet of the session in a slot bore a time of the NIC.
     stamped: [bool; MAX_BFD_SESSIONS],
+    /// Sessions that heard packets without such a time since the last turn began.
+    unsettled: ArrayVec<SessionId, MAX_BFD_SESSIONS>,
     changes: Changes,
     /// Packets known to be lost on this side, port by port, at the last judgement.
     lost: Vec<u64>,
@@ -92,6 +94,7 @@ impl Bfd {
             sessions: Sessions::new(MAX_BFD_SESSIONS as u16, Random::seeded(seed)),
             view: Arc::new(BfdView::new()),
             stamped: [false; MAX_BFD_SESSIONS],
+            unsettled: ArrayVec::new(),
             changes: Changes::new(),
             lost: vec![0; ports],
         }
@@ -115,6 +118,16 @@ impl Bfd {
         Ok(id)
     }
 
+    /// A turn begins. Packets that the last one took bore the time at which it began; where they have no other they
+    /// were received by now, perhaps only now: between the two this thread may have stood still.
+    pub(super) fn settle(&mut self, now: Instant) {
+        for id in self.unsettled.drain(..) {
+            if let Some(session) = self.sessions.get_mut(id) {
+                session.settle(now);
+            }
+        }
+    }
+
     /// Takes a packet from its IP header on. `received_at` is the NIC's time where it gave one.
     pub(super) fn hear(
         &mut self,
@@ -126,6 +139,9 @@ impl Bfd {
         let Ok((id, receipt)) = self.sessions.receive(port, ip, received_at, now) else { return };
         if let Some(flag) = self.stamped.get_mut(id.index()) {
             *flag = stamped;
+        }
+        if !stamped && !self.unsettled.contains(&id) {
+            let _ = self.unsettled.try_push(id);
         }
         self.measure(id, &receipt);
         if let Some(change) = receipt.change {

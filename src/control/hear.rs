@@ -48,6 +48,7 @@ impl Listening {
 impl<P: Port> Control<P> {
     /// Takes what has come, then judges the silence of the others. Returns whether anything came.
     pub(super) fn hear_peer(&mut self, now: Instant) -> bool {
+        self.bfd.settle(now);
         let mut found = false;
         for port in 0..self.listening.len() {
             found |= self.hear_queue(port, now);

@@ -135,6 +135,12 @@ impl Session {
         Ok(Receipt { change, since_previous, delay: now.since(at) })
     }
 
+    /// The packet last accepted bore no time of its own: it may have been received as late as `at`, and silence counts
+    /// from then.
+    pub fn settle(&mut self, at: Instant) {
+        self.detection.settle(at);
+    }
+
     /// Judges the peer's silence. `drained_at` is a moment at which the receive queue was known to be empty;
     /// `evidence_lost` says that packets may have been lost on this side since the last call (the queue ran over).
     pub fn expire(&mut self, drained_at: Instant, evidence_lost: bool, now: Instant) -> Option<Change> {
