@@ -150,15 +150,10 @@ impl Bfd {
     }
 
     fn measure(&self, id: SessionId, receipt: &Receipt) {
-        let (Some(timing), Some(session)) = (self.view.timing(id), self.sessions.get(id)) else { return };
+        let Some(timing) = self.view.timing(id) else { return };
         timing.looked_at_late.record(receipt.delay.as_nanos());
-        let status = session.status();
-        if let Some(gap) = receipt.since_previous
-            && status.state == crate::protocol::bfd::State::Up
-            && let Some(interval) =
-                status.detection_time.as_nanos().checked_div(status.peer_multiplier.into())
-        {
-            timing.received_late.record(gap.as_nanos().saturating_sub(interval));
+        if let Some(late) = receipt.late {
+            timing.received_late.record(late.as_nanos());
         }
     }
 

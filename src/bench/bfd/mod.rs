@@ -13,6 +13,9 @@ mod trials;
 mod verdict;
 mod wire;
 
+#[cfg(test)]
+mod tests;
+
 use super::{
     host::Cores,
     spread::{Spread, Tail, micros},
@@ -73,6 +76,9 @@ pub struct BfdReport {
     pub disturbed: u32,
     /// Packets received.
     pub packets: u64,
+    /// What was noted around the first false Downs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub explained: Vec<String>,
     /// The cores that the loops ran on, and what is wrong with them.
     pub cores: String,
     /// TSC ticks a second.
@@ -119,9 +125,7 @@ pub fn bfd(what: &Bfd) -> Result<BfdReport, String> {
             let (timer, account, cores, stop) = (&timer, &accounts[number], &cores, &stop);
             scope.spawn(move || turn(node, timer, account, cores.pin(number), stop));
         }
-        let outcome =
-            Trials { sides: &sides, timer: &timer, interval, detection, unasked: [Vec::new(), Vec::new()] }
-                .run(what.trials);
+        let outcome = Trials::new(&sides, &timer, interval, detection).run(what.trials);
         stop.store(true, Relaxed);
         outcome
     })?;
@@ -166,6 +170,7 @@ fn report(
         trials: outcome.detections.len() as u32,
         disturbed: outcome.disturbed,
         packets,
+        explained: outcome.explained,
         cores,
         tsc_hz,
         detections: outcome.detections.iter().copied().map(micros).collect(),

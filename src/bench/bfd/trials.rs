@@ -65,6 +65,31 @@ pub(super) struct Outcome {
     pub(super) false_downs: u64,
     pub(super) sender_stalls: u64,
     pub(super) disturbed: u32,
+    /// What was noted around the first false Downs.
+    pub(super) explained: Vec<String>,
+}
+
+/// False Downs that are explained.
+const EXPLAINED: usize = 10;
+
+impl Outcome {
+    fn explain(&mut self, down: &Span, silences: &[Span], stalls: &[Span]) {
+        if self.explained.len() >= EXPLAINED {
+            return;
+        }
+        let micros =
+            |at: crate::types::Instant| at.as_nanos() as f64 / 1e3 - down.from.as_nanos() as f64 / 1e3;
+        let near = |spans: &[Span]| {
+            let near = spans.iter().filter(|span| span.to >= down.from && span.from <= down.to);
+            near.map(|span| format!("{:.1} to {:.1}", micros(span.from), micros(span.to))).collect::<Vec<_>>()
+        };
+        self.explained.push(format!(
+            "Down {:.1} us after the last packet; the sender was silent, by that packet's time, {:?}, and stood still {:?}",
+            micros(down.to),
+            near(silences),
+            near(stalls)
+        ));
+    }
 }
 
 /// The judge.
@@ -74,10 +99,21 @@ pub(super) struct Trials<'a> {
     pub(super) interval: Duration,
     pub(super) detection: Duration,
     /// Downs that nobody asked for, by who noticed; judged once their senders have noted what they did.
-    pub(super) unasked: [Vec<Span>; 2],
+    unasked: [Vec<Span>; 2],
+    /// What each side has noted: silences and stalls.
+    notes: [(Vec<Span>, Vec<Span>); 2],
 }
 
-impl Trials<'_> {
+impl<'a> Trials<'a> {
+    pub(super) fn new(
+        sides: &'a [Side; 2],
+        timer: &'a Timer,
+        interval: Duration,
+        detection: Duration,
+    ) -> Self {
+        Self { sides, timer, interval, detection, unasked: Default::default(), notes: Default::default() }
+    }
+
     /// So many trials that count, the sides in turn.
     pub(super) fn run(mut self, trials: u32) -> Result<Outcome, String> {
         let mut outcome = Outcome::default();
@@ -103,27 +139,46 @@ impl Trials<'_> {
                 None => outcome.disturbed += 1,
             }
         }
-        self.come_up(&mut outcome)?;
+        while {
+            self.come_up(&mut outcome)?;
+            self.unasked.iter().any(|downs| !downs.is_empty())
+        } {}
         Ok(outcome)
     }
 
     /// Waits until both are up at their full rate, then judges.
     fn come_up(&mut self, outcome: &mut Outcome) -> Result<(), String> {
         self.wait("come up", |sides| sides.iter().all(|side| side.is_ready(self.detection)))?;
-        for (number, downs) in self.unasked.iter_mut().enumerate() {
-            self.sides[number].detections(downs);
-            if downs.is_empty() {
-                continue;
-            }
-            let (silences, stalls) = self.sides[1 - number].account.take();
-            for down in downs.drain(..) {
-                match judge(&down, &silences, &stalls, self.interval) {
-                    Verdict::SenderStall => outcome.sender_stalls += 1,
-                    Verdict::False => outcome.false_downs += 1,
+        for number in 0..2 {
+            self.sides[number].detections(&mut self.unasked[number]);
+            self.judge(number, outcome);
+        }
+        Ok(())
+    }
+
+    /// Judges the Downs that one side noticed, as far as the other has noted what it did.
+    fn judge(&mut self, number: usize, outcome: &mut Outcome) {
+        let sender = &self.sides[1 - number].account;
+        let (silences, stalls) = &mut self.notes[1 - number];
+        let (ripe, unripe) = self.unasked[number].drain(..).partition(|down| sender.is_noted(down.to));
+        self.unasked[number] = unripe;
+        let noted = sender.take();
+        silences.extend(noted.0);
+        stalls.extend(noted.1);
+        let ripe: Vec<Span> = ripe;
+        for down in ripe {
+            match judge(&down, silences, stalls, self.interval) {
+                Verdict::SenderStall => outcome.sender_stalls += 1,
+                Verdict::False => {
+                    outcome.false_downs += 1;
+                    outcome.explain(&down, silences, stalls);
                 }
             }
         }
-        Ok(())
+        if self.unasked[number].is_empty() {
+            silences.clear();
+            stalls.clear();
+        }
     }
 
     /// Silences a side; the other's detection and the silence it was for, or `None` if the trial does not count.

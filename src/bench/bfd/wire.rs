@@ -10,7 +10,7 @@ use crossbeam::{queue::ArrayQueue, utils::CachePadded};
 use std::sync::{
     Arc,
     atomic::{
-        AtomicBool,
+        AtomicBool, AtomicU64,
         Ordering::{Acquire, Release},
     },
 };
@@ -44,6 +44,9 @@ pub(super) struct Account {
     stall: Duration,
     silences: ArrayQueue<Span>,
     stalls: ArrayQueue<Span>,
+    /// When it last spoke, and when a turn last began: what happened before is noted.
+    spoke_at: CachePadded<AtomicU64>,
+    turned_at: CachePadded<AtomicU64>,
     /// Nothing this side says arrives.
     muted: CachePadded<AtomicBool>,
 }
@@ -56,6 +59,8 @@ impl Account {
             stall,
             silences: ArrayQueue::new(SPANS),
             stalls: ArrayQueue::new(SPANS),
+            spoke_at: CachePadded::new(AtomicU64::new(0)),
+            turned_at: CachePadded::new(AtomicU64::new(0)),
             muted: CachePadded::new(AtomicBool::new(false)),
         }
     }
@@ -66,6 +71,14 @@ impl Account {
         if turn.length() >= self.stall {
             self.stalls.force_push(turn);
         }
+        self.turned_at.store(turn.to.as_nanos(), Release);
+    }
+
+    /// Whether all is noted of a silence that lasted until `moment` or longer: it is over, and so is the turn that ended
+    /// it.
+    pub(super) fn is_noted(&self, moment: Instant) -> bool {
+        let spoke_at = self.spoke_at.load(Acquire);
+        spoke_at >= moment.as_nanos() && self.turned_at.load(Acquire) >= spoke_at
     }
 
     pub(super) fn mute(&self) {
@@ -135,6 +148,7 @@ impl Port for End {
         if silence.length() >= self.own.silence {
             self.own.silences.force_push(silence);
         }
+        self.own.spoke_at.store(after.as_nanos(), Release);
         self.before_last = before;
         sent
     }
@@ -147,6 +161,7 @@ impl Port for End {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::port::memory::{Pool, link};
 
     fn span(from: u64, to: u64) -> Span {
         Span { from: Instant::from_nanos(from), to: Instant::from_nanos(to) }
@@ -168,5 +183,21 @@ mod tests {
         account.turned(span(49, 99));
         assert_eq!(account.take(), (vec![], vec![span(49, 99)]));
         assert_eq!(account.take(), (vec![], vec![]));
+    }
+
+    #[test]
+    fn a_silence_is_noted_once_it_and_its_turn_are_over() {
+        let timer = Timer::start();
+        let [own, other] = [0, 1].map(|_| Arc::new(Account::new(Duration::from_nanos(1), Duration::MAX)));
+        let pools = [0, 1].map(|_| Pool::new(4, 128));
+        let [port, _far] = link(pools.each_ref(), 4);
+        let mut end = End::new(port, timer.clone(), Arc::clone(&own), other);
+        let moment = timer.now();
+        assert!(!own.is_noted(moment));
+        end.transmit(&mut pools[0].packet(b"word").into_iter().collect());
+        assert!(!own.is_noted(moment), "the turn is not over");
+        own.turned(Span { from: moment, to: timer.now() });
+        assert!(own.is_noted(moment) && !own.is_noted(timer.now()));
+        assert_eq!(own.take().0.len(), 1);
     }
 }
