@@ -116,6 +116,9 @@ impl<P: Port> Worker<P> {
             }
             // After its packets: what is the control core's lies in the ring by now.
             if let Some(until) = looked_through {
+                if self.queues[port].take_overrun() {
+                    self.examined.count_lost();
+                }
                 self.examined.set(port, until);
             }
         }
