@@ -1,6 +1,6 @@
 //! A node put together: workers, control core and what management keeps of them, over ports of any kind.
 
-use super::{Refusals, Registry, ServiceList, SessionLists, paths, session_sync};
+use super::{Refusals, Registry, ServiceList, SessionLists, health::HealthView, paths, session_sync};
 use crate::{
     config::Config,
     control::{
@@ -77,6 +77,8 @@ pub struct Shared {
     pub ownership: Arc<Ownership>,
     /// Neighbours.
     pub neighbors: Arc<NeighborView>,
+    /// Health checks.
+    pub health: HealthView,
     /// BFD sessions.
     pub bfd: Arc<BfdView>,
     /// How long the control core's turns take.
@@ -257,6 +259,7 @@ pub fn assemble<P: Port>(config: Config, parts: Vec<PortParts<P>>) -> Result<Ass
         backends,
         ownership,
         neighbors: control.neighbor_view(),
+        health: HealthView::default(),
         bfd: control.bfd_view(),
         turn_times: control.turn_times(),
         sessions: SessionLists::new(far.commands, far.dumped),

@@ -4,6 +4,7 @@ use super::{
     Changes, EventLog, Refusal, SavedBfd, Severity,
     api::{self, Api, LogSwitch},
     ha::{BfdWanted, HighAvailability, Standalone},
+    health::Health,
     node::{Node, NodeError},
     reload,
     server::{self, Claim, Tls, Token},
@@ -45,6 +46,8 @@ pub fn run(file: &Path, config: Config, log: Arc<dyn LogSwitch>) -> Result<(), N
     let ha =
         Arc::new(Standalone::new(&shared.config, Arc::clone(&shared.ownership), Arc::clone(&shared.bfd)));
     restore_bfd(&changes, &*ha, &events);
+    let health =
+        runtime.block_on(async { Health::start(Arc::clone(&shared), changes.clone(), Arc::clone(&events)) });
     let api = Api::new(shared, changes, events, ha, log);
     let scheme = if options.tls.is_some() { "https" } else { "http" };
     // The API opens when rules can take effect, not before: controllers take an answer for readiness.
@@ -54,6 +57,7 @@ pub fn run(file: &Path, config: Config, log: Arc<dyn LogSwitch>) -> Result<(), N
     let server = runtime.spawn(server::serve(listener, api::router(Arc::clone(&api)), options, stopped));
     let served = runtime.block_on(watch_over(&node, &api, file));
     info!("stopping");
+    drop(health);
     let _ = stop.send(true);
     runtime.block_on(async {
         let mut again = signal(SignalKind::terminate()).ok();

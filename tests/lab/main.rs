@@ -8,9 +8,11 @@
 )]
 
 mod bfd;
+mod changes;
 mod checksums;
 mod connections;
 mod datagrams;
+mod health;
 mod http;
 mod icmp;
 mod schedulers;
