@@ -69,7 +69,7 @@ fn every_kind_of_probe_finds_a_backend_and_its_loss() {
         if probe.contains("ping") {
             world.backends[0].namespace.shell("ip link set eth0 down").unwrap();
         } else {
-            world.nginx[0].program.kill();
+            world.nginx[0].program.stop();
         }
         wait_for_states(&world, &["down", "up"]);
         let [vip, _] = crate::vips(80);

@@ -11,10 +11,10 @@ use std::net::{IpAddr, SocketAddr};
 pub struct Check {
     /// Who is probed; port 0 for pings.
     pub target: SocketAddr,
-    /// This node's address that probes come from.
+    /// This node's address that probes come from. The kernel's routes lead them: to the subnet of a port, by its
+    /// kernel interface. They are not tied to it, for where a device is shared with the kernel, as with
+    /// `net_af_packet`, answers may come by either.
     pub local: IpAddr,
-    /// The kernel interface they leave by; empty for the one the kernel chooses.
-    pub interface: String,
     /// What is sent, and what must come back.
     pub how: How,
     /// From the start of one probe to the start of the next.
@@ -84,7 +84,6 @@ impl Check {
         Some(Self {
             target: SocketAddr::new(backend.address, port),
             local: exit.local,
-            interface: exit.port.kernel_interface.clone().unwrap_or_default(),
             how,
             interval: health.interval,
             timeout: health.timeout,

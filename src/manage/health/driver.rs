@@ -34,6 +34,8 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
 const ONE_BY_ONE: usize = 16;
 /// From one complaint to the next.
 const COMPLAIN: Duration = Duration::from_secs(60);
+/// Trouble that is over sooner is not told of, such as that of interfaces which are just coming up.
+const BEAR: Duration = Duration::from_secs(5);
 /// Descriptors that are left to everybody else.
 const OTHERS: u64 = 512;
 /// Probes under way at a time, at most.
@@ -86,7 +88,8 @@ struct News {
 struct Trouble {
     unsent: u64,
     reason: Option<io::ErrorKind>,
-    complained: Option<Instant>,
+    /// When the next complaint is due.
+    due: Option<Instant>,
 }
 
 /// What was last planned from.
@@ -226,8 +229,10 @@ impl Driver {
     /// A probe has ended.
     fn hear(&mut self, order: &Order, outcome: Outcome, took: Duration) {
         if let Outcome::Unknown(kind) = outcome {
+            let now = self.now();
             self.trouble.unsent += 1;
             self.trouble.reason = Some(kind);
+            self.trouble.due.get_or_insert(now + BEAR);
         }
         let Some(healthy) = self.schedule.end(order.number, outcome, took, self.now()) else { return };
         let failure = if let Outcome::Dead(failure) = outcome { Some(failure) } else { None };
@@ -256,17 +261,21 @@ impl Driver {
 
     fn complain(&mut self) {
         let now = self.now();
-        let Trouble { unsent, reason: Some(reason), complained } = &mut self.trouble else { return };
-        let due = complained.is_none_or(|last| now.since(last) >= COMPLAIN);
-        if *unsent > 0 && due {
-            let text = format!(
-                "{unsent} health checks could not be sent ({reason}) and say nothing: see that the kernel \
-                 interfaces are up with their addresses, and that this process may open enough files"
-            );
-            *complained = Some(now);
-            *unsent = 0;
-            self.events.tell(Severity::Error, "health", text);
+        let Trouble { unsent, reason: Some(reason), due: Some(due) } = &mut self.trouble else { return };
+        if now < *due {
+            return;
         }
+        if *unsent == 0 {
+            self.trouble = Trouble::default();
+            return;
+        }
+        let text = format!(
+            "{unsent} health checks could not be sent ({reason}) and say nothing: see that the kernel interfaces are \
+             up with their addresses, and that this process may open enough files"
+        );
+        *due = now + COMPLAIN;
+        *unsent = 0;
+        self.events.tell(Severity::Error, "health", text);
     }
 }
 

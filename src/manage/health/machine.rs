@@ -1,10 +1,11 @@
 //! Whether one backend is alive, judged by its answers.
 
-/// A judge. The first answer decides at once; after that it takes as many in a row as `rise` and `fall` say.
+/// A judge. It takes as many answers in a row as `rise` and `fall` say to change its mind. Who is not known yet is
+/// alive with the first answer: a backend is given sessions until it is known to be dead.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Machine {
     alive: Option<bool>,
-    /// Answers in a row that contradict `alive`.
+    /// Answers in a row that contradict `alive`; before the first, failures.
     against: u8,
 }
 
@@ -21,10 +22,10 @@ impl Machine {
             return false;
         }
         self.against = self.against.saturating_add(1);
-        let needed = match self.alive {
-            None => 1,
-            Some(false) => rise,
-            Some(true) => fall,
+        let needed = match (self.alive, alive) {
+            (None, true) => 1,
+            (Some(_), true) => rise,
+            (_, false) => fall,
         };
         let decided = self.against >= needed;
         if decided {
@@ -54,10 +55,10 @@ mod tests {
     fn it_takes_several_in_a_row() {
         for (answers, rise, fall, believed) in [
             ("+--+---+", 2, 3, "++++++--"),
-            ("-++", 2, 3, "--+"),
-            ("-+-+-++-", 2, 3, "------++"),
+            ("--+", 2, 3, "??+"),
+            ("---+-+-++-", 2, 3, "??------++"),
             ("+-+-+", 1, 1, "+-+-+"),
-            ("-", 100, 100, "-"),
+            ("-", 100, 100, "?"),
         ] {
             assert_eq!(beliefs(answers, rise, fall), believed, "{answers} rise {rise} fall {fall}");
         }

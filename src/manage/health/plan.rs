@@ -90,7 +90,6 @@ fn check_of(endpoint: &Endpoint, exits: &Exits<'_>) -> Option<Check> {
     Some(Check {
         target: SocketAddr::new(endpoint.host, health.port.unwrap_or(0)),
         local: exit.local,
-        interface: exit.port.kernel_interface.clone().unwrap_or_default(),
         how: How::of(&health)?,
         interval: health.interval,
         timeout: health.timeout,

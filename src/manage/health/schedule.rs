@@ -12,6 +12,9 @@ use std::{
 /// First probes are spread over so long at most, and over their interval if that is shorter.
 const SPREAD: Duration = Duration::from_secs(2);
 
+/// Who is not judged yet is asked so often at least.
+const UNDECIDED: Duration = Duration::from_secs(1);
+
 /// All checks, and the probes under way.
 #[derive(Debug)]
 pub(super) struct Schedule {
@@ -114,8 +117,6 @@ impl Schedule {
     ) -> Option<bool> {
         self.running -= 1;
         let entry = self.entries.get_mut(&number)?;
-        // From start to start it is an interval at least: what is late is not caught up with.
-        self.due.push(Reverse(((entry.started + entry.check.interval).max(now), number)));
         let alive = match outcome {
             Outcome::Alive => Some(true),
             Outcome::Dead(_) => Some(false),
@@ -123,8 +124,13 @@ impl Schedule {
         };
         let Check { rise, fall, .. } = *entry.check;
         let is_new = alive.is_some_and(|alive| entry.machine.hear(alive, rise, fall));
-        entry.status.note(outcome, took, entry.machine.alive());
-        entry.machine.alive().filter(|_| is_new)
+        let believed = entry.machine.alive();
+        entry.status.note(outcome, took, believed);
+        // From start to start it is an interval at least: what is late is not caught up with.
+        let interval = entry.check.interval;
+        let interval = if believed.is_none() { interval.min(UNDECIDED) } else { interval };
+        self.due.push(Reverse(((entry.started + interval).max(now), number)));
+        believed.filter(|_| is_new)
     }
 
     /// When [`Schedule::start`] has something next; `None` without a check, or when none can be started before one

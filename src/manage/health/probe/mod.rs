@@ -1,7 +1,7 @@
 //! Probes: one question to one backend, by the kernel's sockets.
 //!
-//! They come from this node's own address and leave by the port's kernel interface. What this node cannot do, such as
-//! open a socket, says nothing about the backend.
+//! They come from this node's own address. What this node cannot do, such as open a socket, says nothing about the
+//! backend.
 
 mod http;
 mod ping;

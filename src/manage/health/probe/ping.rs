@@ -32,10 +32,10 @@ const V4: (u8, u8) = (8, 0);
 /// The same, IPv6.
 const V6: (u8, u8) = (128, 129);
 
-/// The sockets, by this node's address and interface.
+/// The sockets, by this node's address.
 #[derive(Debug, Default)]
 pub(super) struct Pingers {
-    pingers: Mutex<HashMap<(IpAddr, String), Arc<Pinger>>>,
+    pingers: Mutex<HashMap<IpAddr, Arc<Pinger>>>,
     tokens: AtomicU64,
     seed: RandomState,
 }
@@ -49,13 +49,12 @@ impl Pingers {
     }
 
     fn pinger(&self, check: &Check) -> io::Result<Arc<Pinger>> {
-        let key = (check.local, check.interface.clone());
         let mut pingers = self.pingers.lock();
-        if let Some(pinger) = pingers.get(&key) {
+        if let Some(pinger) = pingers.get(&check.local) {
             return Ok(Arc::clone(pinger));
         }
         let pinger = Arc::new(Pinger::open(check)?);
-        pingers.insert(key, Arc::clone(&pinger));
+        pingers.insert(check.local, Arc::clone(&pinger));
         Ok(pinger)
     }
 }
@@ -126,11 +125,7 @@ fn socket(check: &Check) -> io::Result<UdpSocket> {
         let _ = set_socket_recv_buffer_size(&descriptor, RECEIVE_BUFFER);
     }
     rustix::net::bind(&descriptor, &SocketAddr::new(check.local, 0))?;
-    let socket = UdpSocket::from_std(descriptor.into())?;
-    if !check.interface.is_empty() {
-        socket.bind_device(Some(check.interface.as_bytes()))?;
-    }
-    Ok(socket)
+    UdpSocket::from_std(descriptor.into())
 }
 
 /// An echo request. The kernel fills in IPv6's checksum, which covers addresses.

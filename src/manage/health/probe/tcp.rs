@@ -5,12 +5,9 @@ use crate::manage::health::outcome::Failure;
 use std::{io, net::SocketAddr};
 use tokio::net::{TcpSocket, TcpStream};
 
-/// A socket that comes from the check's address and leaves by its interface.
+/// A socket that comes from the check's address.
 fn socket(check: &Check) -> io::Result<TcpSocket> {
     let socket = if check.local.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    if !check.interface.is_empty() {
-        socket.bind_device(Some(check.interface.as_bytes()))?;
-    }
     socket.bind(SocketAddr::new(check.local, 0))?;
     // Closed by a reset: thousands of probes a second leave no connection waiting for its end.
     socket.set_zero_linger()?;

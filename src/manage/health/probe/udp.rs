@@ -21,9 +21,6 @@ pub(super) async fn ask(check: &Check, payload: &[u8], reply: &[u8]) -> Answer {
 
 async fn open(check: &Check) -> io::Result<UdpSocket> {
     let socket = UdpSocket::bind(SocketAddr::new(check.local, 0)).await?;
-    if !check.interface.is_empty() {
-        socket.bind_device(Some(check.interface.as_bytes()))?;
-    }
     socket.connect(check.target).await?;
     Ok(socket)
 }

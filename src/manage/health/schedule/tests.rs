@@ -15,7 +15,6 @@ fn check(number: u32) -> Check {
     Check {
         target: SocketAddr::new(host, 80),
         local: Ipv4Addr::new(10, 77, 0, 11).into(),
-        interface: String::new(),
         how: How::Tcp,
         interval: Duration::from_millis(1000),
         timeout: Duration::from_millis(500),
@@ -121,6 +120,20 @@ fn news_come_after_as_many_answers_as_rise_and_fall_say() {
     assert!((13_000..14_000).contains(&news[2].1), "two answers: {news:?}");
 }
 
+/// Who has not answered yet is asked again soon, however long the interval.
+#[test]
+fn the_first_judgement_does_not_wait_for_long_intervals() {
+    let mut schedule = Schedule::new(10);
+    let slow = Check { interval: Duration::from_secs(60), ..check(0) };
+    schedule.want([&slow].into_iter(), at(0));
+    let mut run = Run { schedule, now: 0, under_way: Vec::new(), most: 0, began: HashMap::new() };
+    let news = run.until(400_000, 1, |_, _| DEAD);
+    assert_eq!(news.len(), 1);
+    assert!(news[0].2 < 5_000, "three failures within seconds: {news:?}");
+    let began = &run.began[&slow];
+    assert!(began[3..].windows(2).all(|pair| pair[1] - pair[0] == 60_000), "then the beat: {began:?}");
+}
+
 #[test]
 fn what_this_node_could_not_send_says_nothing() {
     let mut run = Run::new(10, 1);
@@ -144,16 +157,16 @@ fn checks_that_stay_keep_what_they_know_and_others_are_forgotten() {
     );
     assert_eq!([0, 1, 2].map(|n| alive(&run.schedule, n)), [Some(true), Some(false), Some(true)]);
     // One goes while it is being probed, one stays, one comes.
-    run.until(4_500, 900, |_, _| DEAD);
+    run.until(6_500, 900, |_, _| DEAD);
     want(&mut run.schedule, [1, 5], run.now);
     assert_eq!([0, 1, 2, 5].map(|n| alive(&run.schedule, n)), [None, Some(false), None, None]);
-    let news = run.until(8_000, 1, |_, _| Outcome::Alive);
+    let news = run.until(10_000, 1, |_, _| Outcome::Alive);
     let told: Vec<u32> =
         news.iter().map(|(check, ..)| u32::from(check.target.ip().to_string().ends_with('5'))).collect();
     assert_eq!(told.len(), 2, "of those that are left, once each: {news:?}");
     assert_eq!(run.schedule.running, run.under_way.len());
     want(&mut run.schedule, [], run.now);
-    run.until(10_000, 1, |_, _| Outcome::Alive);
+    run.until(12_000, 1, |_, _| Outcome::Alive);
     assert_eq!((run.schedule.running, run.schedule.start(at(90_000)).is_none()), (0, true));
 }
 
