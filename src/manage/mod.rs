@@ -5,8 +5,8 @@
 //!
 //! ```text
 //! clients ─► server ─► api ─► commit ─► registry ─► table ─► workers
-//! SIGHUP  ─► reload ──────────┘  │
-//!                                └─► state_file
+//! SIGHUP  ─► reload ──────────┘  │ ▲
+//!                     state_file ◄┘ └─ health ◄─► backends
 //! ```
 
 pub mod api;
@@ -14,6 +14,7 @@ mod assembly;
 mod commit;
 mod events;
 pub mod ha;
+pub mod health;
 mod kernel_interface;
 mod neighborhood;
 mod notify;

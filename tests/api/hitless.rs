@@ -296,7 +296,12 @@ impl HighAvailability for Pair {
     fn instances(&self) -> Vec<InstanceStatus> {
         let gone = self.handed_over.lock().is_some_and(|begun| begun.elapsed() >= self.takes);
         let state = if gone { HaState::Backup } else { HaState::Master };
-        vec![InstanceStatus { name: "llb-inst0".into(), state, term: 7, peer_serves: Some(state != HaState::Master) }]
+        vec![InstanceStatus {
+            name: "llb-inst0".into(),
+            state,
+            term: 7,
+            peer_serves: Some(state != HaState::Master),
+        }]
     }
 
     fn set_state(&self, _instance: &str, _state: HaState) -> Result<(), Refusal> {
