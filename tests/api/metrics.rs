@@ -4,11 +4,13 @@
 use crate::{
     http::{delete, get, post, put},
     node::{CONFIG, Node, OURS, Start, THEIRS},
+    scratch::Scratch,
 };
 use etherparse::PacketBuilder;
 use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
     fs,
     io::Write,
     path::{Path, PathBuf},
@@ -159,7 +161,8 @@ fn services_of_one_name_are_summed_for_loxilb() {
     let samples = Samples::read(&node);
     assert_eq!(samples.get("lb_rule_count"), 2.0);
     assert_eq!(samples.get("loxilb_service_requests_total{service=\"default_web:llb-inst0\"}"), 0.0);
-    let endpoint = "loxilb_endpoint_traffic_bytes_total{service=\"default_web:llb-inst0\",dip=\"192.168.80.101\"}";
+    let endpoint =
+        "loxilb_endpoint_traffic_bytes_total{service=\"default_web:llb-inst0\",dip=\"192.168.80.101\"}";
     assert_eq!(samples.get(endpoint), 0.0);
     assert_eq!(samples.get("healthy_host_count"), 2.0);
 }
@@ -205,7 +208,8 @@ fn promtool(arguments: &[&str], input: &str) -> Option<(bool, String)> {
     };
     child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
-    let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+    let said =
+        [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
     Some((output.status.success(), said))
 }
 
@@ -233,6 +237,27 @@ fn promtool_takes_the_alert_rules() {
     }
 }
 
+/// Each expression of the dashboard, its variables filled in, as a recording rule.
+#[test]
+fn promtool_takes_the_expressions_of_the_dashboard() {
+    let dashboard: Value =
+        serde_json::from_str(&fs::read_to_string(file("grafana-dashboard.json")).unwrap()).unwrap();
+    let targets =
+        dashboard["panels"].as_array().unwrap().iter().flat_map(|panel| panel["targets"].as_array());
+    let mut rules = "groups:\n- name: dashboard\n  rules:\n".to_owned();
+    for (number, target) in targets.flatten().enumerate() {
+        let expression = target["expr"].as_str().unwrap();
+        let filled =
+            expression.replace("$__rate_interval", "1m").replace("$__range", "1h").replace("$instance", ".*");
+        let _ = writeln!(rules, "  - record: x{number}\n    expr: {}", json!(filled));
+    }
+    let scratch = Scratch::new("dashboard");
+    let path = scratch.file("rules.yml", &rules);
+    if let Some((fine, said)) = promtool(&["check", "rules", "--lint=none", path.to_str().unwrap()], "") {
+        assert!(fine, "{said}");
+    }
+}
+
 /// Names of metrics in a text, and how each is spelled with the suffixes of histograms.
 fn asked_for(text: &str) -> BTreeSet<&str> {
     let is_word = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
@@ -256,7 +281,8 @@ fn dashboard_and_rules_ask_for_what_is_there() {
         assert!(missing.is_empty(), "{name} asks for what is not there: {missing:?}");
         assert!(asked.len() >= least, "{name}: {asked:?}");
     }
-    let dashboard: Value = serde_json::from_str(&fs::read_to_string(file("grafana-dashboard.json")).unwrap()).unwrap();
+    let dashboard: Value =
+        serde_json::from_str(&fs::read_to_string(file("grafana-dashboard.json")).unwrap()).unwrap();
     let panels = dashboard["panels"].as_array().unwrap();
     let ids: BTreeSet<_> = panels.iter().map(|panel| panel["id"].as_u64().unwrap()).collect();
     assert_eq!(ids.len(), panels.len());

@@ -30,7 +30,9 @@ fn the_example_of_one_node_loads() {
 #[test]
 fn the_examples_name_every_key() {
     let text: String = ["single.toml", "pair.toml"]
-        .map(|name| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config").join(name)).unwrap())
+        .map(|name| {
+            fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config").join(name)).unwrap()
+        })
         .concat();
     let missing: Vec<String> = super::reference::keys()
         .into_iter()
@@ -69,6 +71,19 @@ fn the_nodes_of_the_kubernetes_example_fit() {
     assert_eq!(lb2.ha.as_ref().unwrap().peer, Some(own(&lb1)));
     assert_eq!((&lb1.nat, &lb1.cores.workers), (&lb2.nat, &lb2.cores.workers));
     assert_ne!(lb1.instances()[0].priority, lb2.instances()[0].priority);
+}
+
+/// What the README shows can be used as it stands.
+#[test]
+fn the_readme_s_files_load() {
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let blocks: Vec<&str> = readme.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(!blocks.is_empty());
+    for block in blocks {
+        if let Err(mistakes) = Config::parse(block, "README.md", &Machine::with_cores(4)) {
+            panic!("{mistakes}\n{block}");
+        }
+    }
 }
 
 /// A file of this test alone, removed at its end.

@@ -55,7 +55,13 @@ impl Form for Catalog<'_> {
         self.value(key, slot, kind);
     }
 
-    fn list<T: Clone>(&mut self, key: Key, slot: &mut Vec<T>, kind: impl Kind<T>, size: RangeInclusive<usize>) {
+    fn list<T: Clone>(
+        &mut self,
+        key: Key,
+        slot: &mut Vec<T>,
+        kind: impl Kind<T>,
+        size: RangeInclusive<usize>,
+    ) {
         let items: Vec<String> = slot.iter().filter_map(|item| kind.write(item)).collect();
         let allowed = format!("{}, each {}", count(&size), kind.allowed());
         self.note(key, Some(allowed), Some(format!("[{}]", items.join(", "))));

@@ -108,7 +108,8 @@ mod tests {
 
     #[test]
     fn sums_never_fall_when_backends_and_services_go() {
-        let mut registry = Registry::new(&Config::parse(NODE, "x", &Machine::with_cores(8)).unwrap()).unwrap();
+        let mut registry =
+            Registry::new(&Config::parse(NODE, "x", &Machine::with_cores(8)).unwrap()).unwrap();
         let mut ledger = Ledger::default();
         let mut now = Instant::now();
         let load = |each: u64| move |_| Load { packets: each, bytes: 60 * each, opened: 1, sessions: 1 };

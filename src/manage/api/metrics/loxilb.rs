@@ -10,7 +10,7 @@ use super::{
     text::{Exposition, Kind, Label},
 };
 use crate::{
-    manage::{Shared, ServiceEntry},
+    manage::{ServiceEntry, Shared},
     plane::{Counter, Tally},
     types::{DropReason, Protocol},
 };
@@ -34,7 +34,11 @@ pub(super) fn write(out: &mut Exposition, facts: &Facts<'_>) {
     traffic(out, facts);
     let Utilization { cpu, memory, disk } = facts.utilization;
     let percents = [
-        ("loxilb_system_cpu_utilization_percent", "Share of the machine's CPU time in use. Polling is use.", cpu),
+        (
+            "loxilb_system_cpu_utilization_percent",
+            "Share of the machine's CPU time in use. Polling is use.",
+            cpu,
+        ),
         ("loxilb_system_memory_utilization_percent", "Share of the machine's memory in use.", memory),
         ("loxilb_system_disk_utilization_percent", "Share of the root file system in use.", disk),
     ];
@@ -55,14 +59,7 @@ fn sessions(out: &mut Exposition, facts: &Facts<'_>) {
     let total = facts.total;
     let active = total.get(Counter::SessionsV4) + total.get(Counter::SessionsV6);
     let help = "Sessions now.";
-    both(
-        out,
-        "loxilb_active_conntrack_entries",
-        Kind::Gauge,
-        "active_conntrack_count",
-        help,
-        active as f64,
-    );
+    both(out, "loxilb_active_conntrack_entries", Kind::Gauge, "active_conntrack_count", help, active as f64);
     let help = "Sessions there is room for.";
     out.one("loxilb_conntrack_max_entries", Kind::Gauge, help, facts.shared.config.nat.max_sessions);
     for protocol in Protocol::ALL {
@@ -82,14 +79,7 @@ fn sessions(out: &mut Exposition, facts: &Facts<'_>) {
 
 fn services(out: &mut Exposition, facts: &Facts<'_>) {
     let overview = facts.overview;
-    both(
-        out,
-        "loxilb_lb_rules",
-        Kind::Gauge,
-        "lb_rule_count",
-        "Services.",
-        overview.all.len() as f64,
-    );
+    both(out, "loxilb_lb_rules", Kind::Gauge, "lb_rule_count", "Services.", overview.all.len() as f64);
     let listed = || overview.all.iter().flat_map(|service| service.listed());
     let healthy = listed().filter(|backend| backend.healthy && backend.host_up).count();
     let help = "Backends that are alive.";
@@ -110,7 +100,9 @@ fn services(out: &mut Exposition, facts: &Facts<'_>) {
         ("loxilb_service_requests_total", Kind::Counter, "Sessions opened.", |totals| totals.opened),
         ("total_requests_per_service", Kind::Untyped, "Sessions opened.", |totals| totals.opened),
         ("loxilb_service_traffic_bytes_total", Kind::Counter, "Bytes forwarded.", |totals| totals.bytes),
-        ("loxilb_service_traffic_packets_total", Kind::Counter, "Packets forwarded.", |totals| totals.packets),
+        ("loxilb_service_traffic_packets_total", Kind::Counter, "Packets forwarded.", |totals| {
+            totals.packets
+        }),
     ];
     for (name, kind, help, field) in families {
         let mut family = out.family(name, kind, help);
@@ -121,7 +113,8 @@ fn services(out: &mut Exposition, facts: &Facts<'_>) {
     let mut by_endpoint: BTreeMap<(&str, IpAddr), u64> = BTreeMap::new();
     for shown in &overview.backends {
         let service: &ServiceEntry = shown.service;
-        *by_endpoint.entry((service.rule_name(), shown.backend.wanted.address)).or_default() += shown.load.bytes;
+        *by_endpoint.entry((service.rule_name(), shown.backend.wanted.address)).or_default() +=
+            shown.load.bytes;
     }
     let mut family = out.family("loxilb_endpoint_traffic_bytes_total", Kind::Counter, "Bytes forwarded.");
     for ((service, address), bytes) in &by_endpoint {
@@ -132,7 +125,8 @@ fn services(out: &mut Exposition, facts: &Facts<'_>) {
 
 fn traffic(out: &mut Exposition, facts: &Facts<'_>) {
     let total = facts.total;
-    let drops = |reasons: &[DropReason]| reasons.iter().map(|reason| total.drops(*reason)).sum::<u64>() as f64;
+    let drops =
+        |reasons: &[DropReason]| reasons.iter().map(|reason| total.drops(*reason)).sum::<u64>() as f64;
     let errors = [DropReason::NoBackend, DropReason::PortsExhausted, DropReason::SessionTableFull];
     let help = "Packets that would have opened a session and could not.";
     both(out, "loxilb_errors_total", Kind::Counter, "total_errors", help, drops(&errors));
@@ -143,19 +137,19 @@ fn traffic(out: &mut Exposition, facts: &Facts<'_>) {
     let bytes = total.get(Counter::TxBytes) as f64;
     both(out, "loxilb_processed_bytes_total", Kind::Counter, "processed_bytes", "Bytes forwarded.", bytes);
     let packets = total.get(Counter::Forwarded) as f64;
-    both(out, "loxilb_processed_packets_total", Kind::Counter, "processed_packets", "Packets forwarded.", packets);
+    both(
+        out,
+        "loxilb_processed_packets_total",
+        Kind::Counter,
+        "processed_packets",
+        "Packets forwarded.",
+        packets,
+    );
     for protocol in Protocol::ALL {
         let totals = facts.ledger.protocol(protocol);
         let name = format!("loxilb_processed_{protocol}_bytes_total");
         let help = format!("Bytes of protocol {protocol} forwarded for services.");
-        both(
-            out,
-            &name,
-            Kind::Counter,
-            &format!("processed_{protocol}_bytes"),
-            &help,
-            totals.bytes as f64,
-        );
+        both(out, &name, Kind::Counter, &format!("processed_{protocol}_bytes"), &help, totals.bytes as f64);
         let name = format!("loxilb_processed_{protocol}_packets_total");
         let help = format!("Packets of protocol {protocol} forwarded for services.");
         out.one(&name, Kind::Counter, &help, totals.packets);

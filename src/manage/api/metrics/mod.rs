@@ -115,8 +115,7 @@ fn exposition(api: &Api, instances: &[InstanceStatus]) -> String {
     kept.ledger.book(&all, |id| shared.load_of(id));
     services::write(&mut out, shared, &overview, &kept.ledger);
     kept.turn(Instant::now(), total.get(Counter::SessionsOpened), CpuTime::now());
-    let utilization =
-        Utilization { cpu: kept.cpu_percent, memory: memory_percent(), disk: disk_percent() };
+    let utilization = Utilization { cpu: kept.cpu_percent, memory: memory_percent(), disk: disk_percent() };
     let facts = loxilb::Facts {
         shared,
         total: &total,

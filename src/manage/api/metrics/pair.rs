@@ -88,9 +88,11 @@ fn bfd(out: &mut Exposition, view: &BfdView) {
         "How much longer than the peer's interval its packets took to come.",
         |timing| &timing.received_late,
     );
-    times("hitless_bfd_look_delay_seconds", "How long packets lay here before they were looked at.", |timing| {
-        &timing.looked_at_late
-    });
+    times(
+        "hitless_bfd_look_delay_seconds",
+        "How long packets lay here before they were looked at.",
+        |timing| &timing.looked_at_late,
+    );
 }
 
 fn states(out: &mut Exposition, instances: &[InstanceStatus]) {
@@ -134,9 +136,11 @@ fn ha(out: &mut Exposition, view: &HaView, instances: &[InstanceStatus]) {
         out.one(name, Kind::Counter, help, count);
     }
     let help = "From the peer's last packet to the decision, of take-overs because of silence.";
-    out.family("hitless_failover_detection_seconds", Kind::Histogram, help).histogram(&[], &view.detection.read());
+    out.family("hitless_failover_detection_seconds", Kind::Histogram, help)
+        .histogram(&[], &view.detection.read());
     let help = "From a decision to serve to the first announcement at the port.";
-    out.family("hitless_failover_takeover_seconds", Kind::Histogram, help).histogram(&[], &view.takeover.read());
+    out.family("hitless_failover_takeover_seconds", Kind::Histogram, help)
+        .histogram(&[], &view.takeover.read());
 }
 
 fn refusals(out: &mut Exposition, view: &PairView) {
@@ -153,35 +157,53 @@ fn refusals(out: &mut Exposition, view: &PairView) {
 const fn metric(gauge: SyncGauge) -> (&'static str, Kind, &'static str) {
     use Kind::{Counter, Gauge};
     match gauge {
-        SyncGauge::InSync => ("hitless_sync_complete", Gauge, "Whether this node holds every session of the peer's."),
-        SyncGauge::Streaming => ("hitless_sync_streaming", Gauge, "Whether the peer takes this node's sessions."),
-        SyncGauge::LagRecords => ("hitless_sync_lag_records", Gauge, "Records the peer has not acknowledged."),
+        SyncGauge::InSync => {
+            ("hitless_sync_complete", Gauge, "Whether this node holds every session of the peer's.")
+        }
+        SyncGauge::Streaming => {
+            ("hitless_sync_streaming", Gauge, "Whether the peer takes this node's sessions.")
+        }
+        SyncGauge::LagRecords => {
+            ("hitless_sync_lag_records", Gauge, "Records the peer has not acknowledged.")
+        }
         SyncGauge::LagMicros => ("hitless_sync_lag_seconds", Gauge, "Age of the oldest of them."),
         SyncGauge::LongestLagNanos => {
             ("hitless_sync_longest_lag_seconds", Gauge, "Longest time from a record to its acknowledgement.")
         }
-        SyncGauge::WrongRanges => {
-            ("hitless_sync_wrong_ranges", Gauge, "Ranges that differ from the peer's and are being copied again.")
-        }
+        SyncGauge::WrongRanges => (
+            "hitless_sync_wrong_ranges",
+            Gauge,
+            "Ranges that differ from the peer's and are being copied again.",
+        ),
         SyncGauge::Streams => ("hitless_sync_streams_total", Counter, "Streams begun."),
         SyncGauge::Silences => {
             ("hitless_sync_silences_total", Counter, "Streams given up because the peer fell silent.")
         }
         SyncGauge::RecordsSent => ("hitless_sync_records_sent_total", Counter, "Records sent."),
         SyncGauge::FramesSent => ("hitless_sync_frames_sent_total", Counter, "Frames sent the first time."),
-        SyncGauge::BytesSent => ("hitless_sync_sent_bytes_total", Counter, "Bytes of these, without envelope."),
-        SyncGauge::Retransmitted => ("hitless_sync_frames_retransmitted_total", Counter, "Frames sent again."),
+        SyncGauge::BytesSent => {
+            ("hitless_sync_sent_bytes_total", Counter, "Bytes of these, without envelope.")
+        }
+        SyncGauge::Retransmitted => {
+            ("hitless_sync_frames_retransmitted_total", Counter, "Frames sent again.")
+        }
         SyncGauge::RecordsReceived => ("hitless_sync_records_received_total", Counter, "Records received."),
         SyncGauge::FramesReceived => ("hitless_sync_frames_received_total", Counter, "Frames received."),
         SyncGauge::Duplicates => ("hitless_sync_duplicate_frames_total", Counter, "Frames received twice."),
-        SyncGauge::MalformedFrames => ("hitless_sync_malformed_frames_total", Counter, "Frames that cannot be read."),
+        SyncGauge::MalformedFrames => {
+            ("hitless_sync_malformed_frames_total", Counter, "Frames that cannot be read.")
+        }
         SyncGauge::OldTerm => {
             ("hitless_sync_old_term_records_total", Counter, "Records refused: of a term that is over.")
         }
-        SyncGauge::OwnInstance => {
-            ("hitless_sync_own_instance_records_total", Counter, "Records refused: of an instance this node owns.")
+        SyncGauge::OwnInstance => (
+            "hitless_sync_own_instance_records_total",
+            Counter,
+            "Records refused: of an instance this node owns.",
+        ),
+        SyncGauge::Repairs => {
+            ("hitless_sync_repairs_total", Counter, "Ranges copied again because they differed.")
         }
-        SyncGauge::Repairs => ("hitless_sync_repairs_total", Counter, "Ranges copied again because they differed."),
     }
 }
 

@@ -171,7 +171,8 @@ fn local_ports(out: &mut Exposition, shared: &Shared, overview: &Overview<'_>) {
             *taken.entry(Pool::of(service, backend)).or_default() += shared.load_of(backend.id).sessions;
         }
     }
-    let left = |pool: &Pool<'_>| pool.size(&shared.config).saturating_sub(taken.get(pool).copied().unwrap_or(0));
+    let left =
+        |pool: &Pool<'_>| pool.size(&shared.config).saturating_sub(taken.get(pool).copied().unwrap_or(0));
     let help = "Local ports that are free towards the backend, all workers together.";
     let mut family = out.family("hitless_backend_local_ports_left", Kind::Gauge, help);
     for shown in &overview.backends {

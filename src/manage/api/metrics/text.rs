@@ -168,7 +168,8 @@ mod tests {
             histogram.record(nanos);
         }
         let mut text = Exposition::default();
-        text.family("hitless_x_seconds", Kind::Histogram, "Times.").histogram(&[("to", &"b")], &histogram.read());
+        text.family("hitless_x_seconds", Kind::Histogram, "Times.")
+            .histogram(&[("to", &"b")], &histogram.read());
         let text = text.finish();
         for line in [
             "hitless_x_seconds_bucket{to=\"b\",le=\"0.000001\"} 2",
@@ -181,7 +182,8 @@ mod tests {
         ] {
             assert!(text.lines().any(|found| found == line), "{line}:\n{text}");
         }
-        let sum = text.lines().find_map(|line| line.strip_prefix("hitless_x_seconds_sum{to=\"b\"} ")).unwrap();
+        let sum =
+            text.lines().find_map(|line| line.strip_prefix("hitless_x_seconds_sum{to=\"b\"} ")).unwrap();
         let exact = 7.0300038;
         let sum: f64 = sum.parse().unwrap();
         assert!(sum >= exact && sum <= exact * 17.0 / 16.0, "{sum}");

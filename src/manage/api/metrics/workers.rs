@@ -19,23 +19,43 @@ const fn metric(counter: Counter) -> (&'static str, Kind, &'static str) {
         Counter::Forwarded => {
             ("hitless_forwarded_packets_total", Count, "Packets sent on, answers to pings included.")
         }
-        Counter::ToControl => ("hitless_to_control_packets_total", Count, "Packets given to the control core."),
-        Counter::ToKernel => ("hitless_to_kernel_packets_total", Count, "Packets given to the kernel interface."),
-        Counter::Received => ("hitless_received_packets_total", Count, "Packets from the worker's own receive queues."),
-        Counter::HandedOut => {
-            ("hitless_handed_out_packets_total", Count, "Packets handed to the worker that owns their session.")
+        Counter::ToControl => {
+            ("hitless_to_control_packets_total", Count, "Packets given to the control core.")
         }
-        Counter::HandedIn => ("hitless_handed_in_packets_total", Count, "Packets other workers handed to this one."),
-        Counter::RxBytes => ("hitless_rx_bytes_total", Count, "Bytes of packets received, Ethernet headers included."),
-        Counter::TxBytes => ("hitless_tx_bytes_total", Count, "Bytes of packets forwarded, Ethernet headers included."),
+        Counter::ToKernel => {
+            ("hitless_to_kernel_packets_total", Count, "Packets given to the kernel interface.")
+        }
+        Counter::Received => {
+            ("hitless_received_packets_total", Count, "Packets from the worker's own receive queues.")
+        }
+        Counter::HandedOut => (
+            "hitless_handed_out_packets_total",
+            Count,
+            "Packets handed to the worker that owns their session.",
+        ),
+        Counter::HandedIn => {
+            ("hitless_handed_in_packets_total", Count, "Packets other workers handed to this one.")
+        }
+        Counter::RxBytes => {
+            ("hitless_rx_bytes_total", Count, "Bytes of packets received, Ethernet headers included.")
+        }
+        Counter::TxBytes => {
+            ("hitless_tx_bytes_total", Count, "Bytes of packets forwarded, Ethernet headers included.")
+        }
         Counter::FragmentsMade => {
             ("hitless_fragments_made_total", Count, "Further pieces of packets larger than the MTU.")
         }
-        Counter::Strays => ("hitless_stray_packets_total", Count, "Packets of instances that are being handed over."),
-        Counter::Relayed => ("hitless_relayed_packets_total", Count, "Strays sent on to the other node as they came."),
-        Counter::Injected => {
-            ("hitless_injected_frames_total", Count, "Frames sent for the control core and the kernel interface.")
+        Counter::Strays => {
+            ("hitless_stray_packets_total", Count, "Packets of instances that are being handed over.")
         }
+        Counter::Relayed => {
+            ("hitless_relayed_packets_total", Count, "Strays sent on to the other node as they came.")
+        }
+        Counter::Injected => (
+            "hitless_injected_frames_total",
+            Count,
+            "Frames sent for the control core and the kernel interface.",
+        ),
         Counter::InjectedLost => {
             ("hitless_injected_lost_frames_total", Count, "Such frames that did not fit the transmit queue.")
         }
@@ -47,9 +67,11 @@ const fn metric(counter: Counter) -> (&'static str, Kind, &'static str) {
         Counter::SyncRefused => {
             ("hitless_sessions_refused_total", Count, "Sessions of the peer's that could not be taken.")
         }
-        Counter::SyncOverruns => {
-            ("hitless_sync_overruns_total", Count, "Records for the peer that found the ring full; copied again later.")
-        }
+        Counter::SyncOverruns => (
+            "hitless_sync_overruns_total",
+            Count,
+            "Records for the peer that found the ring full; copied again later.",
+        ),
         Counter::SessionsEnded => {
             ("hitless_sessions_ended_total", Count, "Sessions ended: closed, reset, idle or removed.")
         }
@@ -58,8 +80,12 @@ const fn metric(counter: Counter) -> (&'static str, Kind, &'static str) {
         Counter::Held => ("hitless_held_packets", Gauge, "Packets that wait for a next hop's address."),
         Counter::Turns => ("hitless_worker_turns_total", Count, "Turns of the worker's loop."),
         Counter::BusyTurns => ("hitless_worker_busy_turns_total", Count, "Turns that found a packet."),
-        Counter::BusyNanos => ("hitless_worker_busy_seconds_total", Count, "Time spent in turns that found a packet."),
-        Counter::LongestTurnNanos => ("hitless_worker_longest_turn_seconds", Gauge, "Longest turn since the start."),
+        Counter::BusyNanos => {
+            ("hitless_worker_busy_seconds_total", Count, "Time spent in turns that found a packet.")
+        }
+        Counter::LongestTurnNanos => {
+            ("hitless_worker_longest_turn_seconds", Gauge, "Longest turn since the start.")
+        }
     }
 }
 
@@ -78,7 +104,8 @@ pub(super) fn write(out: &mut Exposition, shared: &Shared, tallies: &[Tally]) {
             }
         }
     }
-    let mut family = out.family("hitless_dropped_packets_total", Kind::Counter, "Packets dropped, by reason.");
+    let mut family =
+        out.family("hitless_dropped_packets_total", Kind::Counter, "Packets dropped, by reason.");
     for (worker, tally) in tallies.iter().enumerate() {
         for &reason in DropReason::ALL {
             family.sample(&[("worker", &worker), ("reason", &reason)], tally.drops(reason));
@@ -92,7 +119,8 @@ pub(super) fn write(out: &mut Exposition, shared: &Shared, tallies: &[Tally]) {
         }
     }
     let help = "How long the control core's turns take.";
-    out.family("hitless_control_turn_seconds", Kind::Histogram, help).histogram(&[], &shared.turn_times.read());
+    out.family("hitless_control_turn_seconds", Kind::Histogram, help)
+        .histogram(&[], &shared.turn_times.read());
 }
 
 #[cfg(test)]
