@@ -16,7 +16,7 @@ use crate::{
             Sender, SenderSettings, Unwanted,
         },
     },
-    types::{Duration, InstanceId, Instant, Protocol, WorkerId},
+    types::{Duration, Duty, InstanceId, Instant, Protocol, WorkerId},
 };
 use rtrb::{Consumer, Producer};
 use std::sync::Arc;
@@ -272,14 +272,17 @@ impl SyncCore {
                 return true;
             }
             Subject::Several => None,
-            Subject::Instance(instance) => match self.ownership.get(instance) {
-                (HaState::Master, term) => Some((instance, term)),
-                // Told while this node owned the instance: the new owner knows better.
-                _ => {
-                    self.count_off(number, &packed);
-                    return true;
+            Subject::Instance(instance) => {
+                match (self.ownership.duty(instance), self.ownership.get(instance).1) {
+                    // While the instance is being handed over, the term is its new owner's.
+                    (Duty::Serving | Duty::Draining, term) => Some((instance, term)),
+                    // Told while this node owned the instance: the new owner knows better.
+                    (Duty::Idle, _) => {
+                        self.count_off(number, &packed);
+                        return true;
+                    }
                 }
-            },
+            }
         };
         if self.sender.push(packed.bytes(), owner, now).is_err() {
             self.lines[number].stuck = Some(packed);
@@ -346,13 +349,15 @@ impl SyncCore {
         found
     }
 
-    /// Nobody tells this node of what it owns, nor of a term that is over.
+    /// Nobody tells this node of what it owns, nor of a term that is over; but for who has handed it over under this
+    /// very term: sessions that opened there at the last moment.
     fn admits(&mut self, record: &Record, term: Option<u64>) -> bool {
         let Some(instance) = record.instance() else { return true };
         let (state, known) = self.ownership.get(instance);
         if state == HaState::Master {
-            self.own_instance += 1;
-            return false;
+            let handed_over = term == Some(known);
+            self.own_instance += u64::from(!handed_over);
+            return handed_over;
         }
         let current = term.is_some_and(|term| term >= known) && instance.0 < self.ownership.count();
         self.old_term += u64::from(!current);

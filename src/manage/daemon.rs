@@ -155,6 +155,7 @@ impl Pair {
             Arc::clone(&shared.ownership),
             Arc::clone(&shared.bfd),
             Arc::clone(view),
+            shared.pair.clone(),
             Arc::clone(&shared.mailbox),
         );
         let start = |hook: &std::path::PathBuf| Notifier::start(hook.clone(), Arc::clone(events));

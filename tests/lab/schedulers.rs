@@ -55,9 +55,9 @@ fn a_client_sticks() {
             ];
             output(curl.args(arguments)).unwrap()
         };
-        let fixed: Vec<_> = (0..12).map(|_| ask(55_001)).collect();
+        let fixed: Vec<_> = (0..12).map(|_| ask(65_101)).collect();
         assert!(fixed.iter().all(|name| *name == fixed[0]), "{scheduler}: {fixed:?}");
-        let mut other: Vec<_> = (0..24).map(|number| ask(56_000 + number)).collect();
+        let mut other: Vec<_> = (0..24).map(|number| ask(65_200 + number)).collect();
         other.sort();
         other.dedup();
         // By source address all ports agree; Maglev hashes the port too.
