@@ -186,3 +186,27 @@ impl Command {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The README's reference has every command there is.
+    #[test]
+    fn the_readme_names_every_command() {
+        fn missing(command: &clap::Command, path: &str, readme: &str, found: &mut Vec<String>) {
+            for sub in command.get_subcommands() {
+                let path = format!("{path} {}", sub.get_name());
+                match sub.has_subcommands() {
+                    true => missing(sub, &path, readme, found),
+                    false if readme.contains(&format!("`{path}`")) || readme.contains(&format!("`{path} ")) => {}
+                    false => found.push(path),
+                }
+            }
+        }
+        let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+        let mut found = Vec::new();
+        missing(&Cli::command(), "hitless", &readme, &mut found);
+        assert_eq!(found, [""; 0]);
+    }
+}
