@@ -199,7 +199,9 @@ mod tests {
                 let path = format!("{path} {}", sub.get_name());
                 match sub.has_subcommands() {
                     true => missing(sub, &path, readme, found),
-                    false if readme.contains(&format!("`{path}`")) || readme.contains(&format!("`{path} ")) => {}
+                    false
+                        if readme.contains(&format!("`{path}`")) || readme.contains(&format!("`{path} ")) => {
+                    }
                     false => found.push(path),
                 }
             }

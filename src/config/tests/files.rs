@@ -77,7 +77,8 @@ fn the_nodes_of_the_kubernetes_example_fit() {
 #[test]
 fn the_readme_s_files_load() {
     let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
-    let blocks: Vec<&str> = readme.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    let blocks: Vec<&str> =
+        readme.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
     assert!(!blocks.is_empty());
     for block in blocks {
         if let Err(mistakes) = Config::parse(block, "README.md", &Machine::with_cores(4)) {
