@@ -31,6 +31,7 @@ impl Spread {
 
 impl Spread {
     /// The same in a unit a thousand times as large.
+    #[allow(dead_code, reason = "for the failover bench")]
     pub(super) fn thousandth(self) -> Self {
         let Self { min, p50, p99, max } = self;
         Self { min: min / 1e3, p50: p50 / 1e3, p99: p99 / 1e3, max: max / 1e3 }

@@ -2,7 +2,7 @@
 
 use crate::{PATIENCE, World};
 use hitless_lab::{Host, Lab, NodeConfig, Signal};
-use std::{fs, path::Path, process::Output};
+use std::{fs, process::Output};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_hitless");
 
