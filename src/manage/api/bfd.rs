@@ -60,7 +60,8 @@ struct Session {
     jitter_p999_us: Option<u64>,
     /// How often it went down.
     flaps: u64,
-    /// Packets discarded, by reason.
+    /// Packets discarded, by reason; absent if there were none.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     discards: BTreeMap<&'static str, u64>,
 }
 

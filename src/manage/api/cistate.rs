@@ -32,6 +32,7 @@ struct Instance {
     #[serde(skip_serializing_if = "Option::is_none")]
     role: Option<&'static str>,
     /// It follows with all of the peer's sessions, and would take over at once.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     ready: bool,
     /// What keeps the two nodes apart.
     #[serde(skip_serializing_if = "Option::is_none")]
