@@ -14,6 +14,7 @@ use crate::{
     control::{Command, Event, HaView},
     types::Duration as Span,
 };
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::{io, path::Path, sync::Arc, time::Duration};
 use tokio::{
     runtime::{Builder, Runtime},
@@ -37,6 +38,7 @@ pub fn run(file: &Path, config: Config, log: Arc<dyn LogSwitch>) -> Result<(), N
     // Before a device is touched: what can be told now is told now.
     let claim = runtime.block_on(async { Claim::new(address) }).map_err(listen)?;
     let options = options(&config)?;
+    raise_file_limit();
     let state_file = config.api.state_file.clone();
     let node = Node::start(config)?;
     node.announce();
@@ -100,6 +102,20 @@ fn options(config: &Config) -> Result<server::Options, NodeError> {
     };
     let token = api.token_file.as_deref().map(Token::read).transpose()?;
     Ok(server::Options { max_connections: api.max_connections as usize, tls, token })
+}
+
+/// Files that connections of the API and health checks may need.
+const FILES: u64 = 16_384;
+
+/// As many open files as this process may have, up to [`FILES`]: the limit that shells give is for programs that use
+/// `select`.
+fn raise_file_limit() {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let wanted = maximum.map_or(FILES, |maximum| maximum.min(FILES));
+    if current.is_some_and(|current| current < wanted) {
+        // Without it fewer probes are under way at a time.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum });
+    }
 }
 
 /// A small runtime on the management cores.

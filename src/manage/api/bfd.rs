@@ -27,6 +27,7 @@ const MOST: usize = 256;
 
 /// All sessions.
 #[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = BfdSessions)]
 pub(super) struct Sessions {
     #[serde(rename = "Attr")]
     sessions: Vec<Session>,
