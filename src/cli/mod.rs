@@ -191,6 +191,22 @@ impl Command {
 mod tests {
     use super::*;
 
+    /// Flags of the same name, for the daemon and for benches, are each read as what they are.
+    #[test]
+    fn benches_and_the_daemon_s_flags_are_read() {
+        Cli::command().debug_assert();
+        for line in [
+            "bench forward --flows 1000 --size 64 --protocol tcp --family 6 --seconds 1 --json",
+            "bench connect --seconds 1 --sync --json",
+            "bench bfd --interval-us 50 --multiplier 3 --trials 1 --json",
+            "--protocol https get version",
+            "get lb -s 127.0.0.1 -p 11111",
+        ] {
+            let words = std::iter::once("hitless").chain(line.split(' '));
+            assert!(Cli::try_parse_from(words).is_ok(), "{line}");
+        }
+    }
+
     /// The README's reference has every command there is.
     #[test]
     fn the_readme_names_every_command() {
