@@ -44,7 +44,7 @@ struct Node {
 fn witness(check: Check, seed: u64) -> Witness {
     let [local, address] = [1, 254].map(|last| IpAddr::from([10, 0, 0, last]));
     let gateway = Gateway { port: PORT, local, address };
-    Witness::new(check, check.interval(), [gateway], Instant::ZERO, Random::seeded(seed))
+    Witness::new(check, check.interval(None), [gateway], Instant::ZERO, Random::seeded(seed))
 }
 
 fn node(id: u64, check: Check) -> Node {

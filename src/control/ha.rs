@@ -16,7 +16,7 @@ use crate::{
         pair::Kind,
         witness::{Check, Gateway, Witness},
     },
-    types::{InstanceId, Instant, Mac, PortId},
+    types::{Duration, InstanceId, Instant, Mac, PortId},
 };
 use arrayvec::ArrayVec;
 use std::sync::Arc;
@@ -35,6 +35,8 @@ pub struct HaSettings {
     pub witnesses: Vec<Gateway>,
     /// How.
     pub check: Check,
+    /// The shortest interval of the BFD paths to the peer.
+    pub fastest: Option<Duration>,
     /// When to announce.
     pub announcer: announce::Settings,
     /// What to announce.
@@ -74,7 +76,13 @@ impl Ha {
         let instances = settings.instances.len();
         Self {
             elections: Elections::new(settings.node, &settings.instances, now),
-            witness: Witness::new(settings.check, settings.check.interval(), settings.witnesses, now, fork()),
+            witness: Witness::new(
+                settings.check,
+                settings.check.interval(settings.fastest),
+                settings.witnesses,
+                now,
+                fork(),
+            ),
             announcer: Announcer::new(&settings.announcer, instances as u8, fork()),
             addresses: settings.addresses,
             virtual_macs: settings.virtual_macs,
@@ -118,6 +126,9 @@ impl<P: Port> Control<P> {
             }
         }
         reports.into_iter().enumerate().for_each(|(path, report)| ha.peer.report(path, report));
+        if let Some(since) = ha.peer.late_since(drained_at) {
+            ha.witness.hurry(since, now);
+        }
         let evidence = ha.witness.judge(drained_at);
         let mut changes = ArrayVec::<Change, CHANGES>::new();
         let surroundings = Surroundings { view: &ha.peer, evidence, healthy, drained_at, now };

@@ -108,6 +108,7 @@ pub(super) fn ha(config: &Config, identity: Identity, addresses: Reader<Addresse
             lease: ha.lease,
         },
         instances: instances.collect(),
+        fastest: ha.bfd.iter().map(|path| path.interval).min(),
         witnesses: ha.gateway_check.iter().filter_map(|gateway| witness(config, *gateway)).collect(),
         check: match ha.gateway_check_type {
             GatewayCheck::Arp => Check::Arp,

@@ -242,6 +242,7 @@ impl Bench {
             if *bfd != Bfd::Silent {
                 let report = PathReport {
                     last_heard: Some(self.now),
+                    due_at: Some(self.now + ms(1)),
                     expires_at: Some(self.now + DETECTION),
                     admin_down: *bfd == Bfd::Leaving,
                     deaf: *bfd == Bfd::Deaf,

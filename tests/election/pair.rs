@@ -314,6 +314,9 @@ impl Pair {
         running.sessions.expire(PORT, now, std::mem::take(&mut node.ran_over), now, |_, _| {});
         let status = running.sessions.get(running.session).unwrap().status();
         running.view.report(0, PathReport::new(&status, Compatibility::Standard));
+        if let Some(since) = running.view.late_since(now) {
+            running.witness.hurry(since, now);
+        }
         let evidence = running.witness.judge(now);
         let (view, healthy) = (&running.view, node.healthy);
         let surroundings = Surroundings { view, evidence, healthy, drained_at: now, now };

@@ -115,6 +115,16 @@ impl Echo {
         Some(self.content().emit(CONTROL_LENGTH as u8, false))
     }
 
+    /// Sends the next packet early, once.
+    pub fn hurry(&mut self) {
+        self.changed |= self.state == State::Up;
+    }
+
+    /// Echoes came back, and ceased to.
+    pub fn has_failed(&self) -> bool {
+        self.state != State::Up && self.diagnostic == Diagnostic::ECHO_FAILED
+    }
+
     /// Where it stands.
     pub fn state(&self) -> State {
         self.state

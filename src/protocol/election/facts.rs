@@ -82,6 +82,21 @@ impl Situation {
 
     /// Rule R2, of a peer silent as it is.
     pub(super) fn vouched(&self) -> bool {
-        self.evidence.vouches(self.silence().map(|silence| silence.last_heard), self.at)
+        self.evidence.vouches(self.silence().map(|silence| silence.due_at), self.at)
+    }
+
+    /// Nobody speaks to this node: neither BFD nor, in `heard`, hellos of a peer that BFD never heard; and no gateway
+    /// answers.
+    pub(super) fn isolated(&self, heard: Option<&Heard>) -> bool {
+        self.is_without_peer(heard) && self.evidence.given_up(self.at)
+    }
+
+    /// The peer is gone, as far as this node can tell.
+    pub(super) fn is_without_peer(&self, heard: Option<&Heard>) -> bool {
+        match self.presence {
+            Presence::Silent(_) => true,
+            Presence::Unheard => heard.is_none(),
+            Presence::Heard { .. } => false,
+        }
     }
 }

@@ -42,7 +42,7 @@ impl Election {
                 // Isolated: it is this node that hears nobody. When it hears again, the peer may need a second to
                 // send BFD again, and is no less alive for it.
                 self.armed = false;
-            } else if situation.evidence.vouches(Some(silence.last_heard), situation.at) {
+            } else if situation.evidence.vouches(Some(silence.due_at), situation.at) {
                 return Some(self.take(Role::Alone, self.next_term(), Reason::PeerSilent, situation));
             }
             return None;
@@ -104,6 +104,10 @@ impl Election {
 
     /// Neither node serves: the one that comes first does, and the other waits for it.
     fn when_nobody_serves(&mut self, situation: &Situation, heard: &Heard, resigned: bool) -> Option<Change> {
+        if situation.isolated(Some(heard)) {
+            // It would have to give up at once what it takes.
+            return None;
+        }
         let rival = Rank {
             witness: heard.witness,
             holding: heard.entry.holding,
@@ -135,7 +139,8 @@ impl Election {
             return None;
         }
         // Two nodes that hear each other are not isolated: then it is the gateway that is gone.
-        let gateway_gone = situation.evidence.lost() && heard.is_some_and(|heard| !heard.witness);
+        let both = situation.hears() && heard.is_some_and(|heard| !heard.witness);
+        let gateway_gone = situation.evidence.lost() && both;
         let back = situation.evidence.fresh(situation.at) || gateway_gone;
         if back && (situation.hears() || heard.is_some()) {
             return Some(self.enter(Role::Sync, Reason::WitnessBack, situation));

@@ -9,7 +9,6 @@ use super::{
     report::{Announce, Change, Reason},
     role::Role,
     settings::{DEAF_HOLD, HELLO_INTERVAL},
-    view::Presence,
 };
 
 impl Election {
@@ -108,16 +107,11 @@ impl Election {
     }
 
     fn when_peer_comes_or_goes(&mut self, situation: &Situation, heard: Option<&Heard>) -> Option<Change> {
-        let gone = match situation.presence {
-            Presence::Silent(_) => true,
-            Presence::Unheard => heard.is_none(),
-            Presence::Heard { .. } => false,
-        };
-        if gone && situation.evidence.given_up(situation.at) {
+        if situation.isolated(heard) {
             return Some(self.resign(Role::Fenced, Reason::WitnessLost, situation));
         }
         match self.role {
-            Role::Active if gone && situation.vouched() => {
+            Role::Active if situation.is_without_peer(heard) && situation.vouched() => {
                 let silence = situation.silence();
                 Some(Change { silence, ..self.enter(Role::Alone, Reason::PeerSilent, situation) })
             }

@@ -14,6 +14,8 @@ pub const MAX_PATHS: usize = 16;
 pub struct PathReport {
     /// When its newest accepted packet was received, in whatever state it was sent.
     pub last_heard: Option<Instant>,
+    /// When its next packet should come, at the latest; `None`: unknown.
+    pub due_at: Option<Instant>,
     /// When it counts as silent if nothing more comes; `None`: it does already, or was never heard.
     pub expires_at: Option<Instant>,
     /// The peer says AdminDown on it.
@@ -32,12 +34,18 @@ impl PathReport {
         let deaf = status.peer_diagnostic == Diagnostic::DETECTION_TIME_EXPIRED;
         Self {
             last_heard: status.last_received,
+            due_at: status.last_received.map(|last| last + receive_interval(status)),
             expires_at: status.expires_at,
             admin_down: status.peer_state == State::AdminDown,
             deaf: status.peer_state == State::Down && deaf,
             leads: elected.then_some(status.local_discriminator > status.peer_discriminator),
         }
     }
+}
+
+/// From packet to packet of the peer's, at most.
+fn receive_interval(status: &Status) -> Duration {
+    Duration::from_nanos(status.detection_time.as_nanos() / u64::from(status.peer_multiplier.max(1)))
 }
 
 /// A path, and when its detection time last ended or would have.
@@ -103,10 +111,26 @@ impl PeerView {
         match self.paths.iter().filter_map(|path| path.report.last_heard).max() {
             Some(last_heard) => {
                 let expired_at = self.paths.iter().filter_map(|path| path.ended).max().unwrap_or(last_heard);
-                Presence::Silent(Silence { last_heard, expired_at, drained_at })
+                let due_at = self.due_after(last_heard);
+                Presence::Silent(Silence { last_heard, due_at, expired_at, drained_at })
             }
             None => Presence::Unheard,
         }
+    }
+
+    /// When the peer should have been heard again, had nothing happened: of the paths that were not silent before.
+    fn due_after(&self, last_heard: Instant) -> Instant {
+        let due = self.paths.iter().filter_map(|path| path.report.due_at);
+        due.filter(|due| *due > last_heard).min().unwrap_or(last_heard)
+    }
+
+    /// Since when the peer has been late, if it has been for half of the time that is left to it after that: time to
+    /// ask whether it is this node that hears nobody.
+    pub fn late_since(&self, drained_at: Instant) -> Option<Instant> {
+        let expiry = self.paths.iter().filter_map(|path| path.report.expires_at).max()?;
+        let last_heard = self.paths.iter().filter_map(|path| path.report.last_heard).max()?;
+        let due = self.due_after(last_heard);
+        (due + Duration::from_nanos(expiry.since(due).as_nanos() / 2) <= drained_at).then_some(due)
     }
 
     /// What a LoxiLB peer that is heard at `drained_at` has elected; see [`PathReport::leads`].
@@ -125,6 +149,8 @@ impl PeerView {
 pub struct Silence {
     /// When the peer was last heard, on any path.
     pub last_heard: Instant,
+    /// When it should have been heard again.
+    pub due_at: Instant,
     /// When the last path's detection time ended.
     pub expired_at: Instant,
     /// When the queues were seen empty.
@@ -152,7 +178,8 @@ mod tests {
     }
 
     fn heard(us: u64, detection: u64) -> PathReport {
-        PathReport { last_heard: Some(at(us)), expires_at: Some(at(us + detection)), ..Default::default() }
+        let [due_at, expires_at] = [detection / 3, detection].map(|after| Some(at(us + after)));
+        PathReport { last_heard: Some(at(us)), due_at, expires_at, ..Default::default() }
     }
 
     const PLAIN: Presence = Presence::Heard { leaving: false, deaf: false };
@@ -167,15 +194,31 @@ mod tests {
         assert_eq!(view.presence(at(3089)), PLAIN);
         let Presence::Silent(silence) = view.presence(at(3095)) else { panic!("heard") };
         assert_eq!((silence.last_heard, silence.expired_at), (at(100), at(3090)));
+        assert_eq!(silence.due_at, at(150), "on the path that is heard more often");
         assert_eq!(
             (silence.detection(), silence.overshoot()),
             (Duration::from_micros(2990), Duration::from_micros(5))
         );
         // BFD has judged too: the same, and when it ended is still known.
         for (path, us) in [(0, 100), (1, 90)] {
-            view.report(path, PathReport { last_heard: Some(at(us)), ..Default::default() });
+            let due_at = Some(at(us + [50, 1000][path]));
+            view.report(path, PathReport { last_heard: Some(at(us)), due_at, ..Default::default() });
         }
         assert_eq!(view.presence(at(3095)), Presence::Silent(silence));
+    }
+
+    #[test]
+    fn it_is_asked_halfway_from_late_to_gone() {
+        let mut view = PeerView::new(2);
+        assert_eq!(view.late_since(at(0)), None);
+        view.report(0, heard(100, 150));
+        assert_eq!((view.late_since(at(199)), view.late_since(at(200))), (None, Some(at(150))));
+        // Another path lives on.
+        view.report(1, heard(170, 300));
+        assert_eq!(view.late_since(at(300)), None);
+        // One that has been dead for long says nothing of when the last one should have spoken.
+        view.report(0, heard(10, 15));
+        assert_eq!(view.late_since(at(400)), Some(at(270)));
     }
 
     #[test]

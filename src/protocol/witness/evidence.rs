@@ -20,12 +20,11 @@ impl Evidence {
     pub const NOT_ASKED: Self =
         Self { asked: false, answered: None, lost_since: None, window: Duration::ZERO };
 
-    /// Rule R2: whether this node may take over from a peer that was last heard at `last_peer`, judged at `at`.
-    pub fn vouches(&self, last_peer: Option<Instant>, at: Instant) -> bool {
-        !self.asked
-            || self.answered.is_some_and(|answered| {
-                last_peer.is_some_and(|last| answered > last) || answered + self.window >= at
-            })
+    /// Rule R2: whether this node may take over from a peer whose next packet was due at `due`, judged at `at`; `None`:
+    /// it was never heard.
+    pub fn vouches(&self, due: Option<Instant>, at: Instant) -> bool {
+        let good = |answered: Instant| due.map_or(answered + self.window >= at, |due| answered > due);
+        !self.asked || self.answered.is_some_and(good)
     }
 
     /// Whether a gateway answered within the last three intervals before `at`.
@@ -57,16 +56,15 @@ mod tests {
     }
 
     #[test]
-    fn rule_2_an_answer_after_the_peer_s_last_packet_or_within_three_intervals() {
-        for (what, last_peer, now, vouches) in [
-            ("after the last packet, however long ago", Some(99), 9000, true),
-            ("at the same time as it, long ago", Some(100), 9000, false),
-            ("before it, and fresh", Some(129), 130, true),
-            ("before it, and stale", Some(129), 131, false),
+    fn rule_2_an_answer_after_the_peer_s_next_packet_was_due() {
+        for (what, due, now, vouches) in [
+            ("after it was due, however long ago", Some(99), 9000, true),
+            ("at that moment", Some(100), 9000, false),
+            ("before it was due, a moment ago", Some(101), 102, false),
             ("the peer was never heard, and fresh", None, 130, true),
             ("the peer was never heard, and stale", None, 131, false),
         ] {
-            assert_eq!(answered(100).vouches(last_peer.map(at), at(now)), vouches, "{what}");
+            assert_eq!(answered(100).vouches(due.map(at), at(now)), vouches, "{what}");
         }
         let never = Evidence { answered: None, ..answered(0) };
         assert!(!never.vouches(None, at(0)) && !never.vouches(Some(at(0)), at(1)));

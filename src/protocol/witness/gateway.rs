@@ -3,6 +3,9 @@
 use super::PATIENCE;
 use crate::types::{Duration, Instant};
 
+/// From one question to the next, at least.
+const LEAST: Duration = Duration::from_millis(1);
+
 /// The questions to one gateway.
 #[derive(Clone, Debug)]
 pub(super) struct Asked {
@@ -35,6 +38,22 @@ impl Asked {
         // Questions after the answer was received are still open.
         self.waiting = self.last.filter(|last| *last > at && *last != first).map(|last| (last, 1));
         true
+    }
+
+    /// The next question is due at once, unless one has been sent since `since` or a millisecond ago.
+    pub(super) fn hurry(&mut self, since: Instant, now: Instant) -> bool {
+        let needed = self.last.is_some_and(|last| last < since && last + LEAST <= now);
+        if needed {
+            self.next = self.next.min(now);
+        }
+        needed
+    }
+
+    /// Since when a question is open, however many there are, judged at `at`: for who has another way to tell that
+    /// there have been enough.
+    pub(super) fn unanswered_since(&self, window: Duration, at: Instant) -> Option<Instant> {
+        let (first, _) = self.waiting?;
+        (first + window <= at).then(|| first + window)
     }
 
     pub(super) fn last_answer(&self) -> Option<Instant> {
@@ -75,6 +94,18 @@ mod tests {
         assert_eq!(gateway.lost_since(WINDOW, at(30)), Some(at(30)));
         assert!(gateway.answered(at(31)));
         assert_eq!((gateway.lost_since(WINDOW, at(31)), gateway.open()), (None, 0));
+    }
+
+    #[test]
+    fn a_question_can_be_asked_early_but_not_all_the_time() {
+        let mut gateway = Asked::new(at(0));
+        assert!(!gateway.hurry(at(0), at(0)), "the first is due anyway");
+        gateway.asked(at(0), INTERVAL);
+        assert!(!gateway.hurry(at(0), at(2)), "one has been sent since");
+        assert!(gateway.hurry(at(1), at(2)));
+        assert_eq!(gateway.next, at(2));
+        gateway.asked(at(2), INTERVAL);
+        assert!(!gateway.hurry(at(2) + Duration::from_micros(10), at(2) + Duration::from_micros(999)));
     }
 
     #[test]

@@ -24,11 +24,13 @@ pub enum Check {
 }
 
 impl Check {
-    /// How often to ask unless told otherwise. Routers police what their control plane answers.
-    pub const fn interval(self) -> Duration {
+    /// How often to ask, beside a peer that is heard every `bfd`. Routers police what their control plane answers; what
+    /// they forward comes back as fast as the peer speaks.
+    pub fn interval(self, bfd: Option<Duration>) -> Duration {
+        const ECHO: Duration = Duration::from_millis(1);
         match self {
             Self::Arp | Self::Ping => Duration::from_millis(10),
-            Self::BfdEcho => Duration::from_millis(1),
+            Self::BfdEcho => bfd.map_or(ECHO, |bfd| bfd.clamp(Duration::from_micros(50), ECHO)),
         }
     }
 }
@@ -136,6 +138,17 @@ impl Witness {
         Some(found)
     }
 
+    /// The peer has been late since `since`: asks all gateways at once, if they have not been asked since.
+    pub fn hurry(&mut self, since: Instant, now: Instant) {
+        for slot in &mut self.slots {
+            if slot.asked.hurry(since, now)
+                && let Kind::Echo(echo, _) = &mut slot.kind
+            {
+                echo.hurry();
+            }
+        }
+    }
+
     /// When the next question is due; `None` without gateways. With [`Check::BfdEcho`] look every turn.
     pub fn deadline(&self) -> Option<Instant> {
         self.slots.iter().map(|slot| slot.asked.next).min()
@@ -190,7 +203,11 @@ impl Witness {
             }
             evidence.asked = true;
             evidence.answered = evidence.answered.max(slot.asked.last_answer());
-            let since = slot.asked.lost_since(window, drained_at);
+            let since = match &slot.kind {
+                // The session counts for itself, and asks but once a second while it is Down.
+                Kind::Echo(echo, _) if echo.has_failed() => slot.asked.unanswered_since(window, drained_at),
+                _ => slot.asked.lost_since(window, drained_at),
+            };
             lost += usize::from(since.is_some());
             evidence.lost_since = evidence.lost_since.max(since);
         }

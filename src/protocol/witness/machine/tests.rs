@@ -19,7 +19,7 @@ fn gateway(last: u8) -> Gateway {
 
 fn witness(check: Check, gateways: &[u8]) -> Witness {
     let gateways = gateways.iter().map(|last| gateway(*last));
-    Witness::new(check, check.interval(), gateways, at(0), Random::seeded(3))
+    Witness::new(check, check.interval(None), gateways, at(0), Random::seeded(3))
 }
 
 fn asked(witness: &mut Witness, now: Instant) -> Vec<(Gateway, Request)> {
@@ -131,4 +131,41 @@ fn two_gateways_echo_each_its_own() {
     let states: Vec<_> = witness.gateways().map(|(.., state)| state).collect();
     assert_eq!(states, [Some(State::Up), Some(State::Down)]);
     assert!((200..=280).contains(&sent[0]) && sent[1] < 150, "{sent:?}");
+}
+
+#[test]
+fn an_echo_that_ceases_is_lost_at_once_and_a_late_peer_is_reason_to_ask() {
+    let mut witness = witness(Check::BfdEcho, &[1]);
+    let interval = Check::BfdEcho.interval(None);
+    // Turned around by the router, at once, for 20 ms; then no more.
+    let mut last = at(0);
+    for us in 0..20_000 {
+        for (_, request) in asked(&mut witness, at(us)) {
+            let Request::Echo { endpoints, payload } = request else { panic!("{request:?}") };
+            let ip = turned_around(&endpoints, &payload);
+            witness.hear_echo(LAN, &Datagram::parse_echo(&ip).unwrap(), at(us)).unwrap();
+            last = at(us);
+        }
+        assert!(!witness.judge(at(us)).lost());
+    }
+    let cut = 20_000;
+    let lost = (cut..cut + 20_000).find(|us| {
+        asked(&mut witness, at(*us));
+        witness.judge(at(*us)).lost()
+    });
+    // Three intervals after the last one that came back, and three after the first that did not.
+    let bound = last + interval.times(5);
+    assert!(lost.is_some_and(|us| at(us) <= bound), "{lost:?} after {cut}, {last:?}");
+
+    let mut witness = self::witness(Check::Arp, &[1]);
+    asked(&mut witness, ms(0));
+    witness.hear_arp(LAN, gateway(1).address, MAC, at(100));
+    witness.hurry(ms(2), at(2_500));
+    assert_eq!(
+        asked(&mut witness, at(2_500)).len(),
+        1,
+        "asked although the next question was due after 10 ms"
+    );
+    witness.hurry(ms(2), at(2_600));
+    assert_eq!(asked(&mut witness, at(2_600)).len(), 0);
 }
