@@ -91,7 +91,10 @@ fn frr(lab: &Lab, [dies, lives]: &[Host; 2], parameters: BfdParameters) -> Resul
     wait_for(PATIENCE, || survivor.peer().ok().filter(|peer| peer["status"] == "up").map(drop))
         .ok_or_else(|| Error::Late("FRR's session does not come up".into()))?;
     thread::sleep(SETTLE);
-    timed(lab, dies, lives, "bfd.sta == 1", None, || victim.bfdd().kill())
+    timed(lab, dies, lives, "bfd.sta == 1", None, || {
+        victim.bfdd().kill();
+        Ok(())
+    })
 }
 
 fn vrrp(lab: &Lab, [dies, lives]: &[Host; 2], centis: u32) -> Result<Trial> {
@@ -99,11 +102,7 @@ fn vrrp(lab: &Lab, [dies, lives]: &[Host; 2], centis: u32) -> Result<Trial> {
     victim.program.wait_for("MASTER STATE", PATIENCE)?;
     let _survivor = Keepalived::vrrp(lab, lives, 100, centis, VIP)?;
     thread::sleep(SETTLE);
-    timed(lab, dies, lives, "vrrp", Some(VIP), || {
-        // Its children speak VRRP: a crash is the end of all of them.
-        let _ = dies.namespace.shell(&format!("ip netns pids {} | xargs -r kill -9", dies.namespace.name()));
-        victim.program.kill();
-    })
+    timed(lab, dies, lives, "vrrp", Some(VIP), || victim.crash())
 }
 
 fn hitless(
@@ -131,6 +130,7 @@ fn hitless(
         if let Some(program) = &mut victim {
             program.kill();
         }
+        Ok(())
     })
 }
 
@@ -141,7 +141,7 @@ fn timed(
     lives: &Host,
     notices: &str,
     vip: Option<&str>,
-    kill: impl FnOnce(),
+    kill: impl FnOnce() -> Result<()>,
 ) -> Result<Trial> {
     let filter = "udp port 3784 or arp or proto 112";
     let capture =
@@ -149,7 +149,7 @@ fn timed(
     // What was said before counts as the victim's.
     thread::sleep(Duration::from_millis(300));
     let killed = Instant::now();
-    kill();
+    kill()?;
     thread::sleep(Duration::from_secs(1).saturating_sub(killed.elapsed()));
     let captured = capture.finish()?;
     let times = |filter: &str| -> Result<Vec<f64>> {

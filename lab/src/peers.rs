@@ -188,6 +188,7 @@ impl Bird {
 pub struct Keepalived {
     /// The process.
     pub program: Program,
+    host: Host,
 }
 
 impl Keepalived {
@@ -236,12 +237,27 @@ impl Keepalived {
         Self::run(host, &folder)
     }
 
+    /// Ends it as a crash of its machine would: its children, which speak, have no time to say goodbye.
+    ///
+    /// # Errors
+    ///
+    /// The system refuses.
+    pub fn crash(&mut self) -> Result<()> {
+        let processes = output(Command::new("ip").args(["netns", "pids", self.host.namespace.name()]))?;
+        for signal in ["-STOP", "-KILL"] {
+            output(Command::new("kill").arg(signal).args(processes.split_whitespace()))?;
+        }
+        self.program.kill();
+        Ok(())
+    }
+
     fn run(host: &Host, folder: &Path) -> Result<Self> {
         let mut command = host.namespace.command("keepalived");
         command.args(["-n", "-l", "-D", "-f"]).arg(folder.join("keepalived.conf"));
         for (flag, name) in [("-p", "k.pid"), ("-r", "kv.pid"), ("-b", "kb.pid"), ("-c", "kc.pid")] {
             command.arg(flag).arg(folder.join(name));
         }
-        Ok(Self { program: Program::start("keepalived", command, &folder.join("keepalived.log"))? })
+        let program = Program::start("keepalived", command, &folder.join("keepalived.log"))?;
+        Ok(Self { program, host: host.clone() })
     }
 }

@@ -154,17 +154,8 @@ fn keepalived_comes_up_and_goes_down() {
         let mut keepalived = Keepalived::start(&pair.lab, &pair.peer, pair.remote(ipv6), parameters).unwrap();
         pair.wait_for_log("to Up, handshake", 1);
         keepalived.program.wait_for("Entering Up state", PATIENCE).unwrap();
-        // Its children speak BFD: a crash is the end of all of them.
-        let pids = hitless_lab::output(std::process::Command::new("ip").args([
-            "netns",
-            "pids",
-            pair.peer.namespace.name(),
-        ]));
-        for pid in pids.unwrap().lines() {
-            hitless_lab::output(std::process::Command::new("kill").args(["-9", pid])).unwrap();
-        }
+        keepalived.crash().unwrap();
         pair.wait_for_log("Up to Down, detection time expired", 1);
-        keepalived.program.kill();
     }
 }
 
