@@ -345,7 +345,7 @@ fn bfd_sessions_come_and_go_through_the_api() {
         json!({
             "instance": "llb-inst0", "remoteIp": "192.168.80.253", "sourceIP": null, "port": 3784,
             "interval": 100_000, "retryCount": 2, "state": "BFDUp", "detectionUs": 600, "timestamps": "software",
-            "jitterP999Us": 7, "flaps": 2,
+            "jitterP999Us": 7, "heldUs": 80, "flaps": 2,
         })
     );
     // What is not given stays, and microseconds are taken.
