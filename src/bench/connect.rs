@@ -103,6 +103,7 @@ pub fn connect(what: &Connect) -> Result<ConnectReport, String> {
 }
 
 /// A worker that opens sessions.
+#[derive(Debug)]
 struct Opener<F: Mapped> {
     rig: Rig<F, Replay>,
     now: Instant,
@@ -156,6 +157,39 @@ impl<F: Mapped> Opener<F> {
 
     fn count(&self, counter: Counter) -> u64 {
         self.rig.counters.read().get(counter)
+    }
+}
+
+/// A worker that opens sessions, and as many end; for counting instructions.
+#[derive(Debug)]
+pub struct Opening<F: Mapped> {
+    opener: Opener<F>,
+    journal: Option<Consumer<Slot>>,
+}
+
+impl<F: Mapped> Opening<F> {
+    /// With a full table.
+    ///
+    /// # Errors
+    /// In words.
+    pub fn prepare(what: &Connect) -> Result<Self, String> {
+        let mut opener = Opener::new(what, if what.sync { JOURNAL } else { 0 })?;
+        let journal = opener.rig.far.journals.pop();
+        let mut opening = Self { opener, journal };
+        opening.open(3 * what.sessions as u64);
+        Ok(opening)
+    }
+
+    /// Opens `sessions`, or somewhat more. What the journal says is thrown away.
+    pub fn open(&mut self, sessions: u64) {
+        for _ in 0..sessions.div_ceil(CHUNK) {
+            self.opener.open();
+            if let Some(journal) = &mut self.journal
+                && let Ok(chunk) = journal.read_chunk(journal.slots())
+            {
+                chunk.commit_all();
+            }
+        }
     }
 }
 

@@ -12,7 +12,7 @@ mod replay;
 mod rig;
 
 pub use capture::capture;
-pub use connect::{Connect, ConnectReport, connect};
+pub use connect::{Connect, ConnectReport, Opening, connect};
 pub use forward::{Forward, ForwardReport, Lane, forward};
 #[cfg(feature = "dpdk")]
 pub use ports::forward_on_ports;
