@@ -6,7 +6,7 @@ BUILD_PACKAGES := libdpdk-dev dpdk-dev libclang-dev pkg-config gcc
 LAB_PACKAGES := iproute2 iputils-ping ethtool curl nginx-light wrk iperf3 tcpdump tshark libusrsctp-examples \
   frr bird2 keepalived
 
-.PHONY: build demo test nic-test lint unit lab instructions accept-instructions tables compare build-packages lab-packages
+.PHONY: build demo test nic-test lint unit lab instructions accept-instructions tables compare bench build-packages lab-packages
 
 build: build-packages
 	cargo build --release
@@ -65,3 +65,8 @@ tables: build-packages
 # The worker beside dpdk-testpmd, both on the same captures.
 compare: build
 	perf/compare
+
+# Every figure of perf/RESULTS.md and its plots. Needs root for the peers in network namespaces.
+bench: build lab-packages
+	@lab/install jq haproxy nftables libnginx-mod-stream
+	perf/bench

@@ -152,6 +152,8 @@ impl<F: Mapped> Opener<F> {
             self.now = self.now + crate::types::Duration::from_nanos(self.turn_nanos);
             self.rig.worker.turn(self.now);
         }
+        // With nothing left in its queue the worker knows that it is not behind.
+        self.rig.worker.turn(self.now);
         self.clock.raw() - begun
     }
 
@@ -325,7 +327,9 @@ struct Total {
     median: f64,
 }
 
-/// Fills the tables, then lets the openers take turns; each one's median cycles a session, and its totals.
+/// Fills the tables, then lets the openers take turns; each one's median cycles a session, and its totals. The median is
+/// of pieces of [`CHUNK`] sessions: half a millisecond, so that a moment in which the machine runs something else spoils
+/// few of them.
 fn rounds<F: Mapped>(what: &Connect, openers: &mut [&mut Opener<F>], tsc_hz: f64) -> (Vec<f64>, Vec<Total>) {
     for opener in openers.iter_mut() {
         (0..3 * what.sessions.max(1_000) as u64 / CHUNK + 1).for_each(|_| _ = opener.open());
@@ -335,14 +339,14 @@ fn rounds<F: Mapped>(what: &Connect, openers: &mut [&mut Opener<F>], tsc_hz: f64
     let slice = what.seconds * tsc_hz / (ROUNDS * openers.len()) as f64;
     for _ in 0..ROUNDS {
         for (number, opener) in openers.iter_mut().enumerate() {
-            let (mut sessions, mut ticks) = (0, 0);
+            let mut ticks = 0;
             while (ticks as f64) < slice {
-                ticks += opener.open();
-                sessions += CHUNK;
+                let piece = opener.open();
+                ticks += piece;
+                totals[number].sessions += CHUNK;
+                each[number].push(piece as f64 / CHUNK as f64);
             }
-            totals[number].sessions += sessions;
             totals[number].ticks += ticks;
-            each[number].push(ticks as f64 / sessions as f64);
         }
     }
     let medians: Vec<f64> = each.iter_mut().map(|cycles| super::measure::median(cycles)).collect();

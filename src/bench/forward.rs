@@ -174,21 +174,20 @@ impl<F: Mapped> Lane<F> {
         let slice = seconds / ROUNDS as f64;
         for _ in 0..ROUNDS {
             barrier.wait();
-            let (packets, elapsed) = timed(slice, |frames| self.forward(frames));
-            laps.packets += packets;
-            laps.seconds += elapsed;
-            laps.together.push(elapsed / packets as f64);
+            let ours = timed(slice, |frames| self.forward(frames));
+            laps.packets += ours.frames;
+            laps.seconds += ours.seconds;
+            laps.together.push(ours.each);
             barrier.wait();
-            let (packets, elapsed) = timed(slice / 4.0, |frames| {
+            let baseline = timed(slice / 4.0, |frames| {
                 self.rig.deck().remaining = frames;
                 swap_macs(&mut self.rig.worker.ports_mut()[0], frames)
             });
-            laps.baseline.push(elapsed / packets as f64);
+            laps.baseline.push(baseline.each);
             for turn in 0..workers {
                 barrier.wait();
                 if turn == number && workers > 1 {
-                    let (packets, elapsed) = timed(slice / 2.0, |frames| self.forward(frames));
-                    laps.alone.push(elapsed / packets as f64);
+                    laps.alone.push(timed(slice / 2.0, |frames| self.forward(frames)).each);
                 }
             }
         }

@@ -5,15 +5,18 @@ mod connect;
 mod deck;
 mod forward;
 mod frames;
+mod load;
 mod measure;
 #[cfg(feature = "dpdk")]
 mod ports;
 mod replay;
 mod rig;
+mod wire;
 
 pub use capture::capture;
 pub use connect::{Connect, ConnectReport, Opening, connect};
 pub use forward::{Forward, ForwardReport, Lane, forward};
+pub use load::{Load, LoadReport, LoadRun, Waits, load};
 #[cfg(feature = "dpdk")]
 pub use ports::forward_on_ports;
 pub use rig::frame;

@@ -75,6 +75,11 @@ impl Shape {
         Tuple::new((source, port), (self.vip::<F>(), VIP_PORT)).unwrap_or_default()
     }
 
+    /// The tuple of a packet from number `n`, below 2²⁴, of those who are no clients yet.
+    pub(super) fn stranger<F: Family>(&self, n: u32, port: u16) -> Tuple<F> {
+        Tuple::new((host::<F>(STRANGERS, n), port), (self.vip::<F>(), VIP_PORT)).unwrap_or_default()
+    }
+
     /// The clients' frames to `to`, in scattered order.
     pub(super) fn clients_frames<F: Family>(&self, to: Mac, signal: u8) -> Templates {
         let step = scattered_step(self.flows);
@@ -90,6 +95,12 @@ impl Shape {
     }
 }
 
+/// What a rig's receive queues hold: more than a bench deals before it deals nothing for a turn.
+const DESCRIPTORS: u16 = 4096;
+
+/// Frames dealt before the worker finds its queue empty, and knows that it is not behind.
+const PORTION: u64 = 1024;
+
 /// A port of a rig, as a device would say.
 pub(super) fn facts(id: PortId, mac: Mac, checks_ip: bool) -> PortFacts {
     PortFacts {
@@ -99,7 +110,7 @@ pub(super) fn facts(id: PortId, mac: Mac, checks_ip: bool) -> PortFacts {
         mtu: 1500,
         vlan: 0,
         steering: Steering::Software { workers: 1 },
-        rx_descriptors: 1024,
+        rx_descriptors: DESCRIPTORS,
         hardware_timestamps: false,
         checks_ip,
     }
@@ -145,6 +156,7 @@ fn host<F: Family>(network: u8, n: u32) -> IpAddr {
 }
 
 const CLIENTS: u8 = 20;
+const STRANGERS: u8 = 21;
 const VIPS: u8 = 10;
 const LOCALS: u8 = 11;
 const BACKENDS: u8 = 12;
@@ -291,6 +303,18 @@ impl<F: Mapped, P: Dealer> Rig<F, P> {
         self.worker.turn(self.now);
     }
 
+    /// When the last turn began.
+    pub(super) const fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// One turn of the worker at a moment of another clock.
+    #[inline]
+    pub(super) fn turn_at(&mut self, now: Instant) {
+        self.now = now;
+        self.worker.turn(now);
+    }
+
     /// One turn of the worker; whether it found anything, and the time stamp counter before it.
     #[inline]
     pub(super) fn turn(&mut self) -> (bool, u64) {
@@ -313,8 +337,15 @@ impl<F: Mapped, P: Dealer> Rig<F, P> {
         for port in self.worker.ports_mut() {
             port.deck().record(count, length);
         }
-        self.deck().load(templates, count as u64);
-        self.drain();
+        self.deck().load(templates, 0);
+        let mut left = count as u64;
+        while left > 0 {
+            let portion = left.min(PORTION);
+            self.deck().remaining = portion;
+            self.drain();
+            self.turn();
+            left -= portion;
+        }
         self.worker.ports_mut().iter_mut().flat_map(|port| port.deck().recorded()).collect()
     }
 

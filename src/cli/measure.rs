@@ -4,7 +4,7 @@ use super::{Failure, table};
 #[cfg(not(feature = "dpdk"))]
 use crate::bench::ForwardReport;
 use crate::{
-    bench::{Connect, Forward, capture, connect, forward},
+    bench::{Connect, Forward, Load, LoadReport, capture, connect, forward, load},
     port::BURST,
     types::{Mac, Protocol},
 };
@@ -55,6 +55,23 @@ pub(super) enum Bench {
         /// The destination MAC address; by default that of net_pcap0
         #[arg(long, default_value = "02:70:63:61:70:00")]
         mac: Mac,
+    },
+    /// How long packets wait at a given load, and what a flood of new sessions takes from the old ones
+    Load {
+        #[command(flatten)]
+        traffic: Traffic,
+        /// Loads of established sessions, in percent of what the worker carries
+        #[arg(long, value_delimiter = ',', default_value = "50")]
+        percent: Vec<f64>,
+        /// Packets a second from ever new sources, each of which would open a session
+        #[arg(long, default_value_t = 0.0)]
+        new_per_second: f64,
+        /// How long to measure each load
+        #[arg(long, default_value_t = 1.0)]
+        seconds: f64,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
     },
     /// New sessions through one worker, while as many old ones end
     Connect {
@@ -168,6 +185,18 @@ impl Bench {
                 };
                 print(&connect(&what).map_err(Failure::Refused)?, *json)
             }
+            Self::Load { traffic, percent, new_per_second, seconds, json } => {
+                let what = Load {
+                    flows: traffic.flows,
+                    protocol: traffic.protocol,
+                    family: traffic.family,
+                    percent: percent.clone(),
+                    new_per_second: *new_per_second,
+                    seconds: *seconds,
+                };
+                let report = load(&what).map_err(Failure::Refused)?;
+                if *json { print(&report, true) } else { print_loads(&report) }
+            }
             Self::Capture { file, traffic, mac } => {
                 let failed = |error| Failure::Refused(format!("{}: {error}", file.display()));
                 capture(&(*traffic).into(), *mac, file).map_err(failed)
@@ -182,6 +211,22 @@ use crate::bench::forward_on_ports as on_ports;
 #[cfg(not(feature = "dpdk"))]
 fn on_ports(_: &Forward, _: &[&str], _: u16) -> Result<ForwardReport, String> {
     Err("this hitless was built without DPDK: build it with the default features to measure its ports".into())
+}
+
+fn print_loads(report: &LoadReport) -> Result<(), Failure> {
+    let rows = report.loads.iter().map(|run| {
+        let waits = [run.wait_us.p50, run.wait_us.p90, run.wait_us.p99, run.wait_us.p999, run.wait_us.max];
+        let millions = [run.new_per_second, run.opened_per_second, run.refused_per_second];
+        let mut row = vec![format!("{} %", run.percent), format!("{:.3} %", run.kept_percent)];
+        row.extend(waits.map(|wait| format!("{wait:.1} us")));
+        row.extend(millions.map(|rate| format!("{:.2} M/s", rate / 1e6)));
+        row.push(run.no_session.to_string());
+        row
+    });
+    let head =
+        ["LOAD", "FORWARDED", "P50", "P90", "P99", "P99.9", "MAX", "NEW", "OPENED", "REFUSED", "NO SESSION"];
+    table::print(&head, rows.collect());
+    Ok(())
 }
 
 fn print(report: &impl Serialize, json: bool) -> Result<(), Failure> {

@@ -17,6 +17,8 @@ pub struct Queue {
     /// Packets it can hold.
     capacity: u64,
     received: u64,
+    /// How many had come out when it was last empty.
+    emptied: u64,
     /// When so many have come out, everything received before that moment has.
     pending: (Instant, u64),
 }
@@ -24,7 +26,7 @@ pub struct Queue {
 impl Queue {
     /// A receive queue of so many descriptors.
     pub const fn new(capacity: u32) -> Self {
-        Self { capacity: capacity as u64, received: 0, pending: (Instant::ZERO, 0) }
+        Self { capacity: capacity as u64, received: 0, emptied: 0, pending: (Instant::ZERO, 0) }
     }
 
     /// A burst of `count` packets, of at most `asked`, was taken in a turn that began at `now`. Returns a moment before which nothing
@@ -33,6 +35,7 @@ impl Queue {
     pub fn after(&mut self, count: usize, asked: usize, now: Instant) -> Option<Instant> {
         self.received += count as u64;
         if count < asked {
+            self.emptied = self.received;
             self.pending = (now, self.received);
             return Some(now);
         }
@@ -41,6 +44,12 @@ impl Queue {
             self.pending = (now, self.received);
             since
         })
+    }
+
+    /// Whether more has come out since it was last empty than it can hold: packets come faster than they are taken.
+    #[inline]
+    pub const fn is_behind(&self) -> bool {
+        self.received - self.emptied > self.capacity
     }
 }
 

@@ -54,6 +54,7 @@ impl<P: Port> Worker<P> {
         context.tally.add(Counter::Rx, burst.len() as u64);
         context.tally.add(Counter::RxBytes, bytes as u64);
         self.exits.make_room(burst.len(), &mut context.tally);
+        context.allow_openings();
         let Some(port) = context.port(from.port) else {
             return burst.drain(..).for_each(|_| context.tally.drop(DropReason::NoRoute));
         };

@@ -117,6 +117,10 @@ pub(super) struct Context {
     pub(super) now: Instant,
     pub(super) now_ms: u32,
     lease_holds: bool,
+    /// Packets come faster than they are taken.
+    pub(super) behind: bool,
+    /// Sessions that this burst may still open.
+    pub(super) openings: usize,
     pub(super) ping_witness: bool,
     /// Answers to what anybody may send.
     pub(super) icmp_budget: Budget,
@@ -130,7 +134,17 @@ pub(super) struct Context {
     pub(super) owned_since: Box<[Option<Instant>]>,
 }
 
+/// Sessions that a burst may open while the worker is behind: refusing one costs little beside opening it, so that those
+/// there are keep most of the worker's time.
+const OPENINGS_BEHIND: usize = BURST / 8;
+
 impl Context {
+    /// A burst begins.
+    #[inline]
+    pub(super) const fn allow_openings(&mut self) {
+        self.openings = if self.behind { OPENINGS_BEHIND } else { BURST };
+    }
+
     /// Whether this node serves the instance now.
     #[inline]
     pub(super) fn serves(&self, instance: InstanceId) -> Result<(), DropReason> {
@@ -364,6 +378,8 @@ impl Core {
             now: Instant::ZERO,
             now_ms: 0,
             lease_holds: true,
+            behind: false,
+            openings: BURST,
             ping_witness: settings.ping_witness,
             icmp_budget: Budget::new(),
             datagrams: seed as u32,
@@ -388,6 +404,7 @@ impl Core {
         context.now = now;
         context.now_ms = now.as_millis_wrapping();
         context.lease_holds = context.ownership.lease_holds(now);
+        context.behind = false;
     }
 
     /// A turn ends.
