@@ -8,7 +8,7 @@ pub(super) const SAMPLE: usize = 10_000;
 
 /// Frames of a piece of work: about a millisecond, so that a moment in which the machine runs something else spoils few
 /// pieces.
-const PIECE: u64 = 16_384;
+pub(super) const PIECE: u64 = 16_384;
 
 /// Work that was done for some time.
 #[derive(Clone, Copy, Debug)]

@@ -18,7 +18,7 @@ use crate::{
 use hdrhistogram::Histogram;
 use std::{collections::VecDeque, marker::PhantomData};
 
-/// Longer than a turn takes; then something else had the core.
+/// Longer than a turn takes; then somebody else had the core.
 const STOLEN_S: f64 = 50e-6;
 
 /// Packets a tick of each kind.
@@ -97,7 +97,7 @@ struct Live {
     /// Ticks that do not count, and the part of them that others took.
     skipped: u64,
     stolen: u64,
-    /// The counter when the worker last went to work.
+    /// The counter when the clock was last looked at.
     left: u64,
     /// Ticks after which it was not the worker that took so long.
     patience: u64,
@@ -146,9 +146,10 @@ impl<F: Family> Wire<F> {
         Ok(())
     }
 
-    /// The port's clock, in ticks since it went live.
-    pub(super) fn now(&self) -> u64 {
-        self.live.as_ref().map_or(0, |live| self.clock.raw() - live.skipped)
+    /// The port's clock, in ticks since it went live; never less than before.
+    pub(super) fn now(&mut self) -> u64 {
+        let raw = self.clock.raw();
+        self.live.as_mut().map_or(0, |live| live.settle(raw))
     }
 
     /// Packets arrive from now on, and are counted; returns the moment.
@@ -177,6 +178,23 @@ impl<F: Family> Wire<F> {
 }
 
 impl Live {
+    /// The port's clock at `raw`. What somebody else took since it was last looked at does not count.
+    fn settle(&mut self, raw: u64) -> u64 {
+        let gap = raw - self.left;
+        if gap > self.patience {
+            self.stolen += gap;
+            self.skipped += gap;
+        }
+        self.left = raw;
+        raw - self.skipped
+    }
+
+    /// The port has done its work, and the clock goes on from where it was settled.
+    fn resume(&mut self, raw: u64) {
+        self.skipped += raw - self.left;
+        self.left = raw;
+    }
+
     /// Everything that has arrived until `now` is in the queue, or lost.
     fn arrive<F: Family>(&mut self, now: u64, shape: &Shape, mut empty: impl FnMut() -> Option<Box<Frame>>) {
         let room = usize::from(DESCRIPTORS);
@@ -236,26 +254,19 @@ impl<F: Family> Port for Wire<F> {
     fn receive(&mut self, burst: &mut Burst<Box<Frame>>) -> usize {
         let begun = self.clock.raw();
         let Some(live) = &mut self.live else { return self.replay.receive(burst) };
-        let gap = begun - live.left;
-        if gap > live.patience {
-            live.stolen += gap;
-            live.skipped += gap;
-        }
+        let now = live.settle(begun);
         let replay = &mut self.replay;
-        live.arrive::<F>(begun - live.skipped, &self.shape, || {
-            replay.allocate().or_else(|| Some(Frame::empty()))
-        });
+        live.arrive::<F>(now, &self.shape, || replay.allocate().or_else(|| Some(Frame::empty())));
         let count = live.queue.len().min(burst.remaining_capacity());
         burst.extend(live.queue.drain(..count));
-        live.left = self.clock.raw();
-        live.skipped += live.left - begun;
+        live.resume(self.clock.raw());
         count
     }
 
     fn transmit(&mut self, burst: &mut Burst<Box<Frame>>) -> usize {
         let begun = self.clock.raw();
         let Some(live) = &mut self.live else { return self.replay.transmit(burst) };
-        let now = begun - live.skipped;
+        let now = live.settle(begun);
         for frame in burst.iter() {
             if frame.stamp & NEW != 0 {
                 live.new.fate.forwarded += 1;
@@ -266,7 +277,7 @@ impl<F: Family> Port for Wire<F> {
             }
         }
         let sent = self.replay.transmit(burst);
-        live.skipped += self.clock.raw() - begun;
+        live.resume(self.clock.raw());
         sent
     }
 

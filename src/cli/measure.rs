@@ -4,12 +4,13 @@ use super::{Failure, table};
 #[cfg(not(feature = "dpdk"))]
 use crate::bench::ForwardReport;
 use crate::{
-    bench::{Connect, Forward, Load, LoadReport, capture, connect, forward, load},
+    bench::{Bfd, Connect, Forward, Load, LoadReport, bfd, capture, connect, cumulative, forward, load},
     port::BURST,
     types::{Mac, Protocol},
 };
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, value_parser};
 use serde::Serialize;
+use serde_json::Value;
 use std::{net::IpAddr, path::PathBuf};
 
 #[derive(Debug, Subcommand)]
@@ -33,6 +34,9 @@ pub(super) enum Bench {
         /// Workers, each on a core of its own with as many sessions
         #[arg(long, default_value_t = 1, conflicts_with = "ports")]
         workers: usize,
+        /// Replace all services, over and over, and show what that takes from the worker
+        #[arg(long, conflicts_with = "ports")]
+        replace: bool,
         /// DPDK devices in place of memory, the clients' first, the backends' last, with ';' between them
         #[arg(long, value_name = "DEV;DEV")]
         ports: Option<String>,
@@ -97,6 +101,52 @@ pub(super) enum Bench {
         #[arg(long)]
         json: bool,
     },
+    /// BFD between two control loops on two cores: how fast silence is noticed, and whether anything else is
+    Bfd {
+        /// From packet to packet, in microseconds
+        #[arg(long, default_value_t = 50, value_parser = value_parser!(u32).range(50..=10_000_000))]
+        interval_us: u32,
+        /// Intervals of silence that mean Down
+        #[arg(long, default_value_t = 3, value_parser = value_parser!(u8).range(1..))]
+        multiplier: u8,
+        /// How often one of them is silenced
+        #[arg(long, default_value_t = 1000, value_parser = value_parser!(u32).range(1..=1_000_000))]
+        trials: u32,
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+/// What becomes of the figures.
+#[derive(Clone, Debug, Args)]
+pub(super) struct Output {
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    /// Where to draw the trials, unless --json is given; by default hitless-bench-NAME.svg here
+    #[arg(long, conflicts_with = "json")]
+    plot: Option<PathBuf>,
+}
+
+impl Output {
+    /// A table and a plot, or JSON.
+    fn tell(
+        &self,
+        report: &impl Serialize,
+        name: &str,
+        draw: impl FnOnce() -> String,
+    ) -> Result<(), Failure> {
+        print(report, self.json)?;
+        if self.json {
+            return Ok(());
+        }
+        let file = self.plot.clone().unwrap_or_else(|| format!("hitless-bench-{name}.svg").into());
+        std::fs::write(&file, draw()).map_err(|error| {
+            Failure::Refused(format!("{}: {error}: name another file with --plot", file.display()))
+        })?;
+        table::say(&format!("plot: {}", file.display()));
+        Ok(())
+    }
 }
 
 /// Which frames.
@@ -154,6 +204,7 @@ impl Bench {
                 backends,
                 burst,
                 workers,
+                replace,
                 ports,
                 core,
                 vip,
@@ -165,6 +216,7 @@ impl Bench {
                     backends: *backends,
                     burst: *burst,
                     workers: *workers,
+                    replace: *replace,
                     vip: *vip,
                     ..Forward::from(*traffic)
                 };
@@ -196,6 +248,14 @@ impl Bench {
                 };
                 let report = load(&what).map_err(Failure::Refused)?;
                 if *json { print(&report, true) } else { print_loads(&report) }
+            }
+            Self::Bfd { interval_us, multiplier, trials, output } => {
+                let what = Bfd { interval_us: *interval_us, multiplier: *multiplier, trials: *trials };
+                let report = bfd(&what).map_err(Failure::Refused)?;
+                output.tell(&report, "bfd", || {
+                    let title = format!("BFD {interval_us} µs × {multiplier}: from silence to Down");
+                    cumulative(&title, "µs", &[("trials", &report.detections)])
+                })
             }
             Self::Capture { file, traffic, mac } => {
                 let failed = |error| Failure::Refused(format!("{}: {error}", file.display()));
@@ -235,13 +295,23 @@ fn print(report: &impl Serialize, json: bool) -> Result<(), Failure> {
         table::say(&value.to_string());
         return Ok(());
     }
-    let rows = value.as_object().into_iter().flatten().map(|(name, value)| {
-        let shown = match value.as_f64() {
-            Some(number) if number.fract() != 0.0 => format!("{number:.2}"),
-            _ => value.to_string(),
-        };
-        vec![name.clone(), shown]
-    });
+    let rows = value.as_object().into_iter().flatten().map(|(name, value)| vec![name.clone(), shown(value)]);
     table::print(&["MEASURED", "VALUE"], rows.collect());
     Ok(())
+}
+
+/// A figure for people.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Number(number) => match number.as_f64() {
+            Some(number) if number.fract() != 0.0 => format!("{number:.2}"),
+            _ => number.to_string(),
+        },
+        Value::String(text) => text.clone(),
+        Value::Object(parts) => {
+            let parts: Vec<_> = parts.iter().map(|(name, part)| format!("{name} {}", shown(part))).collect();
+            parts.join("  ")
+        }
+        other => other.to_string(),
+    }
 }

@@ -83,6 +83,8 @@ pub(super) struct Bfd {
     view: Arc<BfdView>,
     /// The last packet of the session in a slot bore a time of the NIC.
     stamped: [bool; MAX_BFD_SESSIONS],
+    /// Sessions that heard packets without such a time since the last turn began.
+    unsettled: ArrayVec<SessionId, MAX_BFD_SESSIONS>,
     changes: Changes,
     /// Sessions that end once the peer has been told.
     leaving: [bool; MAX_BFD_SESSIONS],
@@ -96,6 +98,7 @@ impl Bfd {
             sessions: Sessions::new(MAX_BFD_SESSIONS as u16, Random::seeded(seed)),
             view: Arc::default(),
             stamped: [false; MAX_BFD_SESSIONS],
+            unsettled: ArrayVec::new(),
             changes: Changes::new(),
             leaving: [false; MAX_BFD_SESSIONS],
             lost: vec![0; ports],
@@ -120,10 +123,10 @@ impl Bfd {
         Ok(id)
     }
 
-    /// The session in a slot, unless it is ending.
-    pub(super) fn session(&self, slot: usize) -> Option<&Session> {
-        let (_, session) = self.sessions.iter().find(|(id, _)| id.index() == slot)?;
-        (!self.leaving[slot]).then_some(session)
+    /// The sessions that are not ending, each with its slot.
+    pub(super) fn live(&self) -> impl Iterator<Item = (usize, &Session)> {
+        let all = self.sessions.iter().map(|(id, session)| (id.index(), session));
+        all.filter(|(slot, _)| !self.leaving[*slot])
     }
 
     pub(super) fn change(&mut self, id: SessionId, timers: Timers) -> Result<(), CommandError> {
@@ -172,6 +175,16 @@ impl Bfd {
         }
     }
 
+    /// A turn begins. Packets that the last one took bore the time at which it began; where they have no other they
+    /// were received by now, perhaps only now: between the two this thread may have stood still.
+    pub(super) fn settle(&mut self, now: Instant) {
+        for id in self.unsettled.drain(..) {
+            if let Some(session) = self.sessions.get_mut(id) {
+                session.settle(now);
+            }
+        }
+    }
+
     /// Takes a packet from its IP header on. `received_at` is the NIC's time where it gave one.
     pub(super) fn hear(
         &mut self,
@@ -184,6 +197,9 @@ impl Bfd {
         if let Some(flag) = self.stamped.get_mut(id.index()) {
             *flag = stamped;
         }
+        if !stamped && !self.unsettled.contains(&id) {
+            let _ = self.unsettled.try_push(id);
+        }
         self.measure(id, &receipt);
         if let Some(change) = receipt.change {
             self.note(id, change);
@@ -191,15 +207,10 @@ impl Bfd {
     }
 
     fn measure(&self, id: SessionId, receipt: &Receipt) {
-        let (Some(timing), Some(session)) = (self.view.timing(id), self.sessions.get(id)) else { return };
+        let Some(timing) = self.view.timing(id) else { return };
         timing.looked_at_late.record(receipt.delay.as_nanos());
-        let status = session.status();
-        if let Some(gap) = receipt.since_previous
-            && status.state == crate::protocol::bfd::State::Up
-            && let Some(interval) =
-                status.detection_time.as_nanos().checked_div(status.peer_multiplier.into())
-        {
-            timing.received_late.record(gap.as_nanos().saturating_sub(interval));
+        if let Some(late) = receipt.late {
+            timing.received_late.record(late.as_nanos());
         }
     }
 

@@ -11,7 +11,7 @@ use crate::{
         bfd::Random,
         election::{
             self, Announce, Change, Elections, MAX_HELLO, MAX_PATHS, NodeSettings, PathReport, PeerView,
-            Role, Surroundings,
+            Reason, Role, Surroundings,
         },
         pair::Kind,
         witness::{Check, Gateway, Witness},
@@ -111,12 +111,13 @@ impl<P: Port> Control<P> {
         if let Some(decided_at) = ha.decided_at.take() {
             ha.view.takeover.record(now.since(decided_at).as_nanos());
         }
-        for path in 0..MAX_PATHS {
-            let session = self.bfd.session(path);
-            let report =
-                session.map(|session| PathReport::new(&session.status(), session.settings().compatibility));
-            ha.peer.report(path, report.unwrap_or_default());
+        let mut reports = [PathReport::default(); MAX_PATHS];
+        for (path, session) in self.bfd.live() {
+            if let Some(report) = reports.get_mut(path) {
+                *report = PathReport::new(&session.status(), session.settings().compatibility);
+            }
         }
+        reports.into_iter().enumerate().for_each(|(path, report)| ha.peer.report(path, report));
         let evidence = ha.witness.judge(drained_at);
         let mut changes = ArrayVec::<Change, CHANGES>::new();
         let surroundings = Surroundings { view: &ha.peer, evidence, healthy, drained_at, now };
@@ -133,6 +134,11 @@ impl<P: Port> Control<P> {
         });
         self.ownership.lease_until(ha.elections.lease());
         for change in changes {
+            if let Some(sync) = &mut self.sync
+                && change.from.serves() != change.to.serves()
+            {
+                sync.inherit(change.instance, change.reason == Reason::HandedOver);
+            }
             self.note(&change);
         }
     }

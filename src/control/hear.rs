@@ -35,19 +35,23 @@ pub(super) struct Listening {
     queue: Queue,
     /// Until when that has been looked through.
     until: Instant,
+    /// How often it may have run over.
+    overruns: u64,
     /// Until when all that was received on the port had been looked at, at the last judgement.
     judged_until: Instant,
 }
 
 impl Listening {
     pub(super) const fn new(descriptors: u16) -> Self {
-        Self { queue: Queue::new(descriptors as u32), until: Instant::ZERO, judged_until: Instant::ZERO }
+        let queue = Queue::new(descriptors as u32);
+        Self { queue, until: Instant::ZERO, overruns: 0, judged_until: Instant::ZERO }
     }
 }
 
 impl<P: Port> Control<P> {
     /// Takes what has come, then judges the silence of the others. Returns whether anything came.
     pub(super) fn hear_peer(&mut self, now: Instant) -> bool {
+        self.bfd.settle(now);
         let mut found = false;
         for port in 0..self.listening.len() {
             found |= self.hear_queue(port, now);
@@ -64,9 +68,9 @@ impl<P: Port> Control<P> {
                 Reception::Both if !emptied => continue,
                 Reception::Both => listening.until.min(examined.get(port).copied().unwrap_or(now)),
             };
-            let lost = self.from_workers.iter().map(|worker| worker.examined.lost()).sum();
+            let passed_on: u64 = self.from_workers.iter().map(|worker| worker.examined.lost()).sum();
             listening.judged_until = until;
-            self.bfd.judge(id, until, lost, now);
+            self.bfd.judge(id, until, passed_on + listening.overruns, now);
         }
         found | heard
     }
@@ -81,6 +85,7 @@ impl<P: Port> Control<P> {
                 && let Some(until) = listening.queue.after(received, BURST, now)
             {
                 listening.until = until;
+                listening.overruns += u64::from(listening.queue.take_overrun());
             }
             found |= received > 0;
             for packet in burst {

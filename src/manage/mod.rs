@@ -5,8 +5,8 @@
 //!
 //! ```text
 //! clients ─► server ─► api ─► commit ─► registry ─► table ─► workers
-//! SIGHUP  ─► reload ──────────┘  │
-//!                                └─► state_file
+//! SIGHUP  ─► reload ──────────┘  │ ▲
+//!                     state_file ◄┘ └─ health ◄─► backends
 //! ```
 
 pub mod api;
@@ -14,6 +14,7 @@ mod assembly;
 mod commit;
 mod events;
 pub mod ha;
+pub mod health;
 mod kernel_interface;
 mod neighborhood;
 mod notify;
@@ -27,6 +28,7 @@ mod saved;
 pub mod server;
 mod sessions;
 mod state_file;
+mod supervisor;
 
 #[cfg(feature = "dpdk")]
 mod clock;
@@ -53,3 +55,4 @@ pub use reserved_terms::ReservedTerms;
 pub use saved::{BgpNeighbor, BgpSpeaker, Endpoint, HostState, MAX_SAVED, Parked, Saved, SavedBfd};
 pub use sessions::SessionLists;
 pub use state_file::{Clocks, StateFile, StateFileError};
+pub use supervisor::{Pulse, Supervisor};

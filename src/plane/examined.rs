@@ -17,16 +17,18 @@ pub struct Queue {
     /// Packets it can hold.
     capacity: u64,
     received: u64,
-    /// How many had come out when it was last empty.
-    emptied: u64,
     /// When so many have come out, everything received before that moment has.
     pending: (Instant, u64),
+    /// How many had come out when it was last seen empty.
+    at_empty: u64,
+    overrun: bool,
 }
 
 impl Queue {
     /// A receive queue of so many descriptors.
     pub const fn new(capacity: u32) -> Self {
-        Self { capacity: capacity as u64, received: 0, emptied: 0, pending: (Instant::ZERO, 0) }
+        let pending = (Instant::ZERO, 0);
+        Self { capacity: capacity as u64, received: 0, pending, at_empty: 0, overrun: false }
     }
 
     /// A burst of `count` packets, of at most `asked`, was taken in a turn that began at `now`. Returns a moment before which nothing
@@ -35,12 +37,14 @@ impl Queue {
     pub fn after(&mut self, count: usize, asked: usize, now: Instant) -> Option<Instant> {
         self.received += count as u64;
         if count < asked {
-            self.emptied = self.received;
+            self.overrun |= self.received - self.at_empty >= self.capacity;
+            self.at_empty = self.received;
             self.pending = (now, self.received);
             return Some(now);
         }
         let (since, enough) = self.pending;
         (self.received >= enough + self.capacity).then(|| {
+            self.overrun = true;
             self.pending = (now, self.received);
             since
         })
@@ -49,7 +53,14 @@ impl Queue {
     /// Whether more has come out since it was last empty than it can hold: packets come faster than they are taken.
     #[inline]
     pub const fn is_behind(&self) -> bool {
-        self.received - self.emptied > self.capacity
+        self.received - self.at_empty > self.capacity
+    }
+
+    /// Whether it may have been full, and so have lost packets, before the last moment told: as many came out as it
+    /// holds without its being seen empty. Asked once a moment told.
+    #[inline]
+    pub const fn take_overrun(&mut self) -> bool {
+        std::mem::replace(&mut self.overrun, false)
     }
 }
 
@@ -82,13 +93,13 @@ impl Examined {
         Instant::from_nanos(self.until.get(port).map_or(u64::MAX, |word| word.load(Acquire)))
     }
 
-    /// A packet for the control core found no room.
+    /// A packet for the control core found no room, or may have found none.
     #[cold]
     pub fn count_lost(&self) {
         self.lost.store(self.lost.load(Relaxed) + 1, Relaxed);
     }
 
-    /// How many packets for the control core found no room.
+    /// How often a packet for the control core found no room, or may have found none.
     pub fn lost(&self) -> u64 {
         self.lost.load(Relaxed)
     }
@@ -123,7 +134,41 @@ mod tests {
         assert_eq!(told, [at(0), at(4), at(8)]);
     }
 
+    #[test]
+    fn a_queue_that_may_have_been_full_says_so_once() {
+        let mut queue = Queue::new(128);
+        let overrun = |queue: &mut Queue, bursts: &[usize]| {
+            bursts.iter().for_each(|count| _ = queue.after(*count, BURST, at(1)));
+            queue.take_overrun()
+        };
+        assert!(!overrun(&mut queue, &[0, 32, 32, 31, 5]));
+        assert!(!overrun(&mut queue, &[32, 32, 32, 31]), "127 of 128 left room");
+        assert!(overrun(&mut queue, &[32, 32, 32, 32, 0]) && !queue.take_overrun());
+        assert!(!overrun(&mut queue, &[3]));
+        assert!(overrun(&mut queue, &[32, 32, 32, 32]), "who knows what waits behind these");
+        assert!(overrun(&mut queue, &[32, 4]), "it has not been empty since");
+    }
+
     proptest::proptest! {
+        /// Whenever packets were lost, that is known at the next moment told.
+        #[test]
+        fn no_loss_goes_unnoticed(arrivals in proptest::collection::vec(0usize..80, 1..200)) {
+            const CAPACITY: usize = 64;
+            let mut queue = Queue::new(CAPACITY as u32);
+            let (mut waiting, mut lost) = (0, false);
+            for (turn, arriving) in arrivals.into_iter().enumerate() {
+                lost |= waiting + arriving > CAPACITY;
+                waiting = (waiting + arriving).min(CAPACITY);
+                let count = waiting.min(BURST);
+                waiting -= count;
+                if queue.after(count, BURST, at(turn as u64)).is_some() {
+                    let told = queue.take_overrun();
+                    proptest::prop_assert!(told || !lost);
+                    lost = false;
+                }
+            }
+        }
+
         /// Against a queue with packets in it: whatever is told, no packet received before lies there still.
         #[test]
         fn nothing_older_waits(arrivals in proptest::collection::vec(0usize..80, 1..200)) {

@@ -154,6 +154,7 @@ mod tests {
     use proptest::prelude::*;
     use std::{
         collections::HashMap,
+        net::Ipv6Addr,
         sync::atomic::{AtomicBool, Ordering::Relaxed},
     };
 

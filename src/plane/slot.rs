@@ -174,7 +174,7 @@ impl Stage {
     }
 
     /// Adds a session's record; false, and nothing added, when it is full.
-    #[inline]
+    #[inline(always)]
     pub fn session<F: Family>(&mut self, record: &SessionRecord<F>) -> bool {
         let free: &mut [u8] = bytemuck::cast_slice_mut(self.slots.get_mut(self.used..).unwrap_or_default());
         let Some(room) = free.first_chunk_mut() else { return false };

@@ -188,6 +188,19 @@ pub fn port(pool: &Pool, queues: usize, depth: usize) -> (Vec<MemoryPort>, Wire)
     (pairs, Wire { incoming, outgoing })
 }
 
+/// Two ports of one queue pair each, joined by a cable that holds `depth` packets in each direction. What one sends
+/// stays in its own pool's buffer until the other lets it go.
+pub fn link(pools: [&Pool; 2], depth: usize) -> [MemoryPort; 2] {
+    let cable = || Arc::new(ArrayQueue::new(depth.max(1)));
+    let (there, back): (Queue, Queue) = (cable(), cable());
+    let end = |pool: &Pool, incoming: &Queue, outgoing: &Queue| MemoryPort {
+        pool: pool.clone(),
+        incoming: Arc::clone(incoming),
+        outgoing: Arc::clone(outgoing),
+    };
+    [end(pools[0], &back, &there), end(pools[1], &there, &back)]
+}
+
 impl Wire {
     /// Puts a packet into a receive queue; gives it back when that is full or does not exist.
     pub fn send(&self, queue: usize, packet: MemoryPacket) -> Result<(), MemoryPacket> {
@@ -257,6 +270,20 @@ mod tests {
         drop((wire, queues));
         assert_eq!(pool.available(), 4);
         assert!(pool.packet(&[0; 101]).is_none());
+    }
+
+    #[test]
+    fn a_cable_joins_two_ports() {
+        let pools = [Pool::new(2, 100), Pool::new(2, 100)];
+        let [mut a, mut b] = link(pools.each_ref(), 1);
+        let mut burst: Burst<_> =
+            pools[0].packet(b"one").into_iter().chain(pools[0].packet(b"two")).collect();
+        assert_eq!((a.transmit(&mut burst), burst.len()), (1, 1));
+        let mut received = Burst::new();
+        assert_eq!((a.receive(&mut received), b.receive(&mut received)), (0, 1));
+        assert_eq!(received[0].data(), b"one");
+        drop((burst, received));
+        assert_eq!([pools[0].available(), pools[1].available()], [2, 2]);
     }
 
     #[test]

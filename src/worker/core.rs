@@ -257,8 +257,29 @@ impl Context {
         }
     }
 
+    /// Finds the next hops of a session of the peer's, or has them asked for: its packets may come here any moment.
+    pub(super) fn learn_ways<F: WorkerFamily>(&mut self, session: &mut Session<F>, routes: &Routes) {
+        for direction in [Direction::Inbound, Direction::Outbound] {
+            if self.next_hops.get(session.next_hop(direction)).is_some() {
+                continue;
+            }
+            let Some(way) = routes.way(session.leaving(direction).destination()) else { continue };
+            match self.next_hops.find(way.port, way.neighbor) {
+                Some(slot) => session.set_next_hop(direction, slot),
+                // Of many at once, the rest is asked for when the sessions are looked at.
+                None if self.wanted.last() == Some(&(way.port, way.neighbor)) => {}
+                None => drop(self.wanted.try_push((way.port, way.neighbor))),
+            }
+        }
+    }
+
     /// How long the session may be idle; `None` when its service or its backend is gone.
-    fn limit_ms<F: Family>(&self, session: &mut Session<F>, services: &ServiceTable) -> Option<u32> {
+    fn limit_ms<F: Family>(
+        &self,
+        session: &mut Session<F>,
+        owned: bool,
+        services: &ServiceTable,
+    ) -> Option<u32> {
         if session.service().is_none() {
             self.bind(session, services);
         }
@@ -266,7 +287,7 @@ impl Context {
         let service = session.service().map(|id| services.service(id).filter(has_backend));
         let established_ms = match service {
             Some(Some(service)) => u32::try_from(service.spec().idle_timeout.as_millis()).unwrap_or(u32::MAX),
-            Some(None) if self.journal.is_none() || self.ownership.serves(session.instance()) => return None,
+            Some(None) if self.journal.is_none() || owned => return None,
             // The peer still has it: its packets may come here tomorrow.
             Some(None) => {
                 self.backends.ended(session.backend());
@@ -289,7 +310,8 @@ impl Context {
     }
 
     /// Looks at a session in its turn; true when it is over.
-    fn look_at<F: Family>(&mut self, session: &mut Session<F>, services: &ServiceTable) -> bool {
+    fn look_at<F: WorkerFamily>(&mut self, session: &mut Session<F>, views: &Views<'_>) -> bool {
+        let owned = self.ownership.serves(session.instance());
         let fresh = session.idle_ms(self.now_ms) < FRESH_MS;
         for direction in [Direction::Inbound, Direction::Outbound] {
             let slot = session.next_hop(direction);
@@ -300,12 +322,15 @@ impl Context {
                 Some(_) => {}
             }
         }
-        let limit = self.limit_ms(session, services);
+        if fresh && !owned && self.journal.is_some() {
+            self.learn_ways(session, views.routes);
+        }
+        let limit = self.limit_ms(session, owned, views.services);
         let over = limit.is_none_or(|limit| self.is_idle(session, limit));
         if over {
             self.ended(session);
-        } else if let (Some(journal), Some(limit)) = (&mut self.journal, limit)
-            && journal.serves(session.instance())
+        } else if owned
+            && let (Some(journal), Some(limit)) = (&mut self.journal, limit)
             && session.must_be_told(limit, self.now_ms)
             && journal.touch(session)
         {
@@ -430,12 +455,12 @@ impl Core {
     }
 
     /// Looks at some sessions and ends those that were idle too long or whose service or backend is gone.
-    pub(super) fn age(&mut self, services: &ServiceTable) {
+    pub(super) fn age(&mut self, views: &Views<'_>) {
         let budget = self.age_debt.min(AGE_PER_TURN);
         self.age_debt -= budget;
         self.context.watch_ownership();
-        age::<V4>(&mut self.sessions, &mut self.context, services, budget);
-        age::<V6>(&mut self.sessions, &mut self.context, services, budget);
+        age::<V4>(&mut self.sessions, &mut self.context, views, budget);
+        age::<V6>(&mut self.sessions, &mut self.context, views, budget);
     }
 
     /// Tells the peer what it must still hear: copies, digests.
@@ -455,11 +480,6 @@ impl Core {
     }
 }
 
-fn age<F: WorkerFamily>(
-    sessions: &mut Sessions,
-    context: &mut Context,
-    services: &ServiceTable,
-    budget: usize,
-) {
-    F::table_mut(sessions).age(budget, |session| context.look_at(session, services));
+fn age<F: WorkerFamily>(sessions: &mut Sessions, context: &mut Context, views: &Views<'_>, budget: usize) {
+    F::table_mut(sessions).age(budget, |session| context.look_at(session, views));
 }

@@ -10,7 +10,7 @@ use crate::{
     plane::{Local, Ownership, Packed, Slot, Stage},
     protocol::sync::{Change, Digests, Mark, Record, SessionRecord, Share, range_of},
     session::{Direction, Session, State},
-    types::{InstanceId, Protocol, WorkerId},
+    types::{Duty, InstanceId, Protocol, WorkerId},
 };
 use rtrb::Producer;
 use std::sync::Arc;
@@ -98,14 +98,15 @@ impl Journal {
         true
     }
 
-    #[inline]
+    #[inline(always)]
     fn tell<F: Family>(&mut self, session: &Session<F>, protocol: Protocol, change: Change<F>) {
-        if self.serves(session.instance()) {
+        // Also while the instance is handed over: a session may have opened at the last moment.
+        if self.ownership.duty(session.instance()) != Duty::Idle {
             self.add(&record(session, protocol, change));
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn add<F: Family>(&mut self, record: &SessionRecord<F>) {
         if !self.stage.session(record) {
             self.flush();
@@ -192,6 +193,7 @@ impl Journal {
     }
 }
 
+#[inline(always)]
 fn record<F: Family>(session: &Session<F>, protocol: Protocol, change: Change<F>) -> SessionRecord<F> {
     SessionRecord {
         instance: session.instance(),

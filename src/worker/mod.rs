@@ -39,7 +39,7 @@ pub use rings::{FarEnds, OnPort, RingSizes, Rings, SyncRings, Urgent, rings};
 pub use run::{Idle, Rest, Stop, run};
 
 use self::{
-    core::Core,
+    core::{Core, Views},
     exits::Exits,
     verdict::{Arrival, Source},
 };
@@ -99,7 +99,8 @@ impl<P: Port> Worker<P> {
         self.core.begin(now);
         let mut found = self.core.has_records();
         if found {
-            self.core.adopt(self.services.load());
+            self.core.adopt(&Views { services: self.services.load(), routes: self.routes.load() });
+            self.exits.request_all(&mut self.core.context.wanted);
         }
         // What waited leaves before what comes behind it.
         found |= self.exits.hold.is_due(&self.core.context.next_hops, self.core.context.now_ms)
@@ -116,6 +117,9 @@ impl<P: Port> Worker<P> {
             }
             // After its packets: what is the control core's lies in the ring by now.
             if let Some(until) = looked_through {
+                if self.queues[port].take_overrun() {
+                    self.examined.count_lost();
+                }
                 self.examined.set(port, until);
             }
         }
@@ -180,7 +184,8 @@ impl<P: Port> Worker<P> {
             self.exits.rings.dump.hear();
         }
         if core.owes_looks() {
-            core.age(self.services.load());
+            core.age(&Views { services: self.services.load(), routes: self.routes.load() });
+            self.exits.request_all(&mut core.context.wanted);
         }
         core.keep_journal();
         core.end(found);

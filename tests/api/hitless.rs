@@ -272,6 +272,7 @@ impl HighAvailability for Pair {
             hardware_timestamps: Some(false),
             jitter_p999: Some(Span::from_micros(7)),
             flaps: 2,
+            discards: Default::default(),
         };
         let put = match &old {
             None => Put::Created,
@@ -296,7 +297,13 @@ impl HighAvailability for Pair {
     fn instances(&self) -> Vec<InstanceStatus> {
         let gone = self.handed_over.lock().is_some_and(|begun| begun.elapsed() >= self.takes);
         let state = if gone { HaState::Backup } else { HaState::Master };
-        vec![InstanceStatus { name: "llb-inst0".into(), state, term: 7, peer_serves: Some(state != HaState::Master) }]
+        vec![InstanceStatus {
+            name: "llb-inst0".into(),
+            state,
+            term: 7,
+            peer_serves: Some(state != HaState::Master),
+            ..InstanceStatus::default()
+        }]
     }
 
     fn set_state(&self, _instance: &str, _state: HaState) -> Result<(), Refusal> {

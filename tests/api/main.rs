@@ -4,11 +4,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where it fails")]
 
 mod cli;
+mod fuzz;
 mod hitless;
 mod http;
 mod kube_loxilb;
 mod limits;
 mod loxicmd;
+mod metrics;
 mod node;
 mod openapi;
 mod reload;

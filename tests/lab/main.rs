@@ -8,13 +8,17 @@
 )]
 
 mod bfd;
+mod changes;
 mod checksums;
 mod connections;
 mod datagrams;
+mod failover;
+mod health;
 mod http;
 mod icmp;
 mod schedulers;
 mod sctp;
+mod seed;
 mod start;
 mod throughput;
 

@@ -28,7 +28,7 @@ pub use settle::{ServiceChange, Settlement};
 
 use super::Neighborhood;
 use crate::{
-    config::{self, Config},
+    config::{self, Config, Probe},
     plane::{Publisher, Reader, Routes},
     service::{BuildError, MAX_SERVICES, MAX_TOTAL_BACKENDS, ServiceTable, TableBuilder},
     types::{BackendId, Protocol, ServiceId},
@@ -213,6 +213,10 @@ impl Registry {
             return Err(Refusal::NameTaken { name: wanted.name, by });
         }
         self.surroundings.check(&wanted, live, &self.index)?;
+        // Whoever writes the file has been warned.
+        if source == Source::Api && wanted.health.probe != Probe::None {
+            wanted.backends.iter().try_for_each(|backend| self.check_probe(backend.address))?;
+        }
         let entry = self.entry(wanted, rule, source, old.as_deref(), now)?;
         if live.is_some_and(|live| *live == entry) {
             return Ok(Put::Unchanged);
@@ -409,21 +413,38 @@ impl Registry {
         }
     }
 
-    /// What a health source says of a backend. Unknown ones are ignored: it may have left meanwhile.
-    pub fn set_healthy(&mut self, key: &ServiceKey, id: BackendId, healthy: bool) {
+    /// What a health source says of a backend; whether that is news. Unknown ones are ignored: it may have left
+    /// meanwhile.
+    pub fn set_healthy(&mut self, key: &ServiceKey, id: BackendId, healthy: bool) -> bool {
         self.change_backends(key, |backend| {
             backend.healthy = if backend.id == id { healthy } else { backend.healthy };
-        });
+        })
     }
 
-    fn change_backends(&mut self, key: &ServiceKey, change: impl Fn(&mut BackendEntry)) {
-        let Some(live) = self.index.live(key) else { return };
+    fn change_backends(&mut self, key: &ServiceKey, change: impl Fn(&mut BackendEntry)) -> bool {
+        let Some(live) = self.index.live(key) else { return false };
         let mut backends = live.backends.clone();
         backends.iter_mut().for_each(change);
-        if backends != live.backends {
+        let changed = backends != live.backends;
+        if changed {
             let entry = ServiceEntry { backends, ..ServiceEntry::clone(live) };
             self.index.set(*key, Some(Arc::new(entry)));
         }
+        changed
+    }
+
+    /// Whether probes of a host have a way out.
+    ///
+    /// # Errors
+    ///
+    /// The port that leads there has no kernel interface.
+    pub fn check_probe(&self, address: IpAddr) -> Result<(), Refusal> {
+        self.surroundings.check_probe(address)
+    }
+
+    /// The routes have changed: they decide how probes leave.
+    pub fn set_routes(&mut self, routes: &[config::Route]) {
+        self.surroundings.set_routes(routes);
     }
 
     /// When [`Registry::tick`] has something to do next.

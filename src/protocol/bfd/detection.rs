@@ -57,6 +57,14 @@ impl Detection {
         before.map(|before| at.since(before))
     }
 
+    /// The newest packet bore no time of its own: it may have been received as late as `at`.
+    pub(super) fn settle(&mut self, at: Instant) {
+        if self.silent_since.is_some() {
+            self.last_received = self.last_received.max(Some(at));
+            self.silent_since = self.silent_since.max(Some(at));
+        }
+    }
+
     /// When it expires if nothing more arrives.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.silent_since.map(|since| since + self.time)
@@ -124,6 +132,21 @@ mod tests {
         detection.refresh(at(1000));
         assert_eq!(detection.refresh(at(900)), Some(Duration::ZERO));
         assert_eq!(detection.judge(at(1100), false), Verdict::Alive);
+    }
+
+    #[test]
+    fn a_packet_without_a_time_counts_from_the_latest_it_may_have_come() {
+        let mut detection = detection(150);
+        detection.settle(at(10));
+        assert_eq!(detection.deadline(), None, "there is no packet yet");
+        detection.refresh(at(1000));
+        detection.settle(at(9000));
+        assert_eq!(detection.last_received(), Some(at(9000)));
+        detection.settle(at(8000));
+        assert_eq!(detection.judge(at(9149), false), Verdict::Alive);
+        assert_eq!(detection.judge(at(9150), false), Verdict::Expired(at(9150)));
+        detection.settle(at(9200));
+        assert_eq!(detection.deadline(), None, "what is over is over");
     }
 
     #[test]

@@ -54,8 +54,9 @@ pub struct Change {
 pub struct Receipt {
     /// What it changed.
     pub change: Option<Change>,
-    /// Receive time since the packet before: for a histogram of the peer's jitter. `None` for the first.
-    pub since_previous: Option<Duration>,
+    /// How much longer after the packet before it was received than the peer's interval then in force; zero for an early
+    /// one. For a histogram of the peer's jitter. `None` unless the session was Up.
+    pub late: Option<Duration>,
     /// From receive time to processing: for a histogram of our own delay.
     pub delay: Duration,
 }

@@ -115,24 +115,32 @@ impl Session {
         self.authentication.check(packet)?;
 
         let control = &packet.control;
+        let interval = self.peer_interval().filter(|_| self.state == State::Up);
         let before = self.learn(control);
         let answered = self.negotiation.received(control.is_final, at, self.situation());
         self.counters.polls_answered += u64::from(answered);
         self.counters.stray_finals += u64::from(control.is_final && !answered);
-        let late = self.detection.deadline().is_some_and(|deadline| deadline < at);
+        let overdue = self.detection.deadline().is_some_and(|deadline| deadline < at);
         self.update();
         let since_previous = self.detection.refresh(at);
         if self.state == State::AdminDown {
             return Err(Discard::AdminDown);
         }
-        self.counters.late += u64::from(late);
+        self.counters.late += u64::from(overdue);
         let change = self.hear(control, before, at, now);
         self.final_due |= control.poll;
         if self.state == State::Up && self.back_off.calm(at) {
             self.want();
         }
         self.update();
-        Ok(Receipt { change, since_previous, delay: now.since(at) })
+        let late = since_previous.zip(interval).map(|(gap, interval)| gap - interval);
+        Ok(Receipt { change, late, delay: now.since(at) })
+    }
+
+    /// The packet last accepted bore no time of its own: it may have been received as late as `at`, and silence counts
+    /// from then.
+    pub fn settle(&mut self, at: Instant) {
+        self.detection.settle(at);
     }
 
     /// Judges the peer's silence. `drained_at` is a moment at which the receive queue was known to be empty;
@@ -454,6 +462,12 @@ impl Session {
         if poll {
             self.negotiation.poll_sent(now);
         }
+    }
+
+    /// How often the peer sends, as far as we can tell; `None` before it was heard.
+    fn peer_interval(&self) -> Option<Duration> {
+        let nanos = self.detection.time().as_nanos().checked_div(self.peer.multiplier.into())?;
+        Some(Duration::from_nanos(nanos))
     }
 
     /// How long the peer waits for us, as far as we can tell.
