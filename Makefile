@@ -4,9 +4,10 @@
 
 BUILD_PACKAGES := libdpdk-dev dpdk-dev libclang-dev pkg-config gcc
 LAB_PACKAGES := iproute2 iputils-ping ethtool curl nginx-light wrk iperf3 tcpdump tshark libusrsctp-examples \
-  frr bird2 keepalived
+  frr bird2 keepalived prometheus
 
-.PHONY: build demo test nic-test lint unit lab api-fuzz instructions accept-instructions tables compare contest build-packages lab-packages
+.PHONY: build demo test nic-test lint unit lab api-fuzz instructions accept-instructions tables compare contest bench \
+    build-packages lab-packages
 
 build: build-packages
 	cargo build --release
@@ -78,3 +79,8 @@ tables: build-packages
 # The worker beside dpdk-testpmd, both on the same captures.
 compare: build
 	perf/compare
+
+# Every figure of perf/RESULTS.md and its plots. Needs root for the peers in network namespaces.
+bench: build lab-packages
+	@lab/install jq haproxy nftables libnginx-mod-stream
+	perf/bench

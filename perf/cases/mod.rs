@@ -2,7 +2,7 @@
 //! `instructions` counts their instructions.
 
 use hitless::{
-    bench::{Forward, Lane},
+    bench::{Connect, Forward, Lane, Opening},
     packet::{Difference, Family, HashKey, Tuple, V4, V6, sum, verify_ipv4_header},
     plane::Publisher,
     service::{Backend, Client, SchedulerKind, ServiceSpec, ServiceTable},
@@ -39,6 +39,9 @@ pub(crate) const ALL: &[Case] = &[
     ("worker, IPv4 TCP", || worker::<V4>(Protocol::Tcp, 32)),
     ("worker, IPv6 UDP", || worker::<V6>(Protocol::Udp, 32)),
     ("worker, one packet a burst", || worker::<V4>(Protocol::Udp, 1)),
+    ("connect, IPv4 TCP", || connect::<V4>(false)),
+    ("connect, IPv6 TCP", || connect::<V6>(false)),
+    ("connect, IPv4 TCP, told to a peer", || connect::<V4>(true)),
 ];
 
 /// The same buckets every time.
@@ -228,4 +231,18 @@ fn worker<F: hitless::plane::Mapped>(protocol: Protocol, burst: usize) -> Work {
     Box::new(move |times| {
         black_box(lane.forward_in_steps(times, Duration::from_micros(2)));
     })
+}
+
+/// Packets that each open a session, while as many end.
+fn connect<F: hitless::plane::Mapped>(sync: bool) -> Work {
+    let what = Connect {
+        seconds: 0.0,
+        sync,
+        sessions: 10_000,
+        protocol: Protocol::Tcp,
+        family: F::VERSION,
+        backends: 16,
+    };
+    let Ok(mut opening) = Opening::<F>::prepare(&what) else { return Box::new(|_| ()) };
+    Box::new(move |times| opening.open(times))
 }

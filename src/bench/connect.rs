@@ -103,6 +103,7 @@ pub fn connect(what: &Connect) -> Result<ConnectReport, String> {
 }
 
 /// A worker that opens sessions.
+#[derive(Debug)]
 struct Opener<F: Mapped> {
     rig: Rig<F, Replay>,
     now: Instant,
@@ -151,11 +152,46 @@ impl<F: Mapped> Opener<F> {
             self.now = self.now + crate::types::Duration::from_nanos(self.turn_nanos);
             self.rig.worker.turn(self.now);
         }
+        // With nothing left in its queue the worker knows that it is not behind.
+        self.rig.worker.turn(self.now);
         self.clock.raw() - begun
     }
 
     fn count(&self, counter: Counter) -> u64 {
         self.rig.counters.read().get(counter)
+    }
+}
+
+/// A worker that opens sessions, and as many end; for counting instructions.
+#[derive(Debug)]
+pub struct Opening<F: Mapped> {
+    opener: Opener<F>,
+    journal: Option<Consumer<Slot>>,
+}
+
+impl<F: Mapped> Opening<F> {
+    /// With a full table.
+    ///
+    /// # Errors
+    /// In words.
+    pub fn prepare(what: &Connect) -> Result<Self, String> {
+        let mut opener = Opener::new(what, if what.sync { JOURNAL } else { 0 })?;
+        let journal = opener.rig.far.journals.pop();
+        let mut opening = Self { opener, journal };
+        opening.open(3 * what.sessions as u64);
+        Ok(opening)
+    }
+
+    /// Opens `sessions`, or somewhat more. What the journal says is thrown away.
+    pub fn open(&mut self, sessions: u64) {
+        for _ in 0..sessions.div_ceil(CHUNK) {
+            self.opener.open();
+            if let Some(journal) = &mut self.journal
+                && let Ok(chunk) = journal.read_chunk(journal.slots())
+            {
+                chunk.commit_all();
+            }
+        }
     }
 }
 
@@ -291,7 +327,9 @@ struct Total {
     median: f64,
 }
 
-/// Fills the tables, then lets the openers take turns; each one's median cycles a session, and its totals.
+/// Fills the tables, then lets the openers take turns; each one's median cycles a session, and its totals. The median is
+/// of pieces of [`CHUNK`] sessions: half a millisecond, so that a moment in which the machine runs something else spoils
+/// few of them.
 fn rounds<F: Mapped>(what: &Connect, openers: &mut [&mut Opener<F>], tsc_hz: f64) -> (Vec<f64>, Vec<Total>) {
     for opener in openers.iter_mut() {
         (0..3 * what.sessions.max(1_000) as u64 / CHUNK + 1).for_each(|_| _ = opener.open());
@@ -301,14 +339,14 @@ fn rounds<F: Mapped>(what: &Connect, openers: &mut [&mut Opener<F>], tsc_hz: f64
     let slice = what.seconds * tsc_hz / (ROUNDS * openers.len()) as f64;
     for _ in 0..ROUNDS {
         for (number, opener) in openers.iter_mut().enumerate() {
-            let (mut sessions, mut ticks) = (0, 0);
+            let mut ticks = 0;
             while (ticks as f64) < slice {
-                ticks += opener.open();
-                sessions += CHUNK;
+                let piece = opener.open();
+                ticks += piece;
+                totals[number].sessions += CHUNK;
+                each[number].push(piece as f64 / CHUNK as f64);
             }
-            totals[number].sessions += sessions;
             totals[number].ticks += ticks;
-            each[number].push(ticks as f64 / sessions as f64);
         }
     }
     let medians: Vec<f64> = each.iter_mut().map(|cycles| super::measure::median(cycles)).collect();

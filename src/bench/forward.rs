@@ -2,6 +2,7 @@
 
 use super::{
     measure::{SAMPLE, median, swap_macs, timed},
+    replace::{Replacing, replacing},
     replay::Replay,
     rig::{OURS, Rig, Shape, bytes_per_session, facts},
 };
@@ -36,6 +37,8 @@ pub struct Forward {
     pub burst: usize,
     /// Workers, each on a core of its own and with its own frames and sessions.
     pub workers: usize,
+    /// Replace all services without end, after the rest has been measured.
+    pub replace: bool,
     /// The address that frames of a capture are for; `None` for the benches' own captures.
     pub vip: Option<IpAddr>,
 }
@@ -52,6 +55,7 @@ impl Default for Forward {
             backends: 3,
             burst: BURST,
             workers: 1,
+            replace: false,
             vip: None,
         }
     }
@@ -81,6 +85,9 @@ pub struct ForwardReport {
     /// Packets all workers together forward, over what one of them does while the others stand still.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scaling: Option<f64>,
+    /// The first worker while all services are replaced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replacing: Option<Replacing>,
     /// TSC ticks a second.
     pub tsc_hz: f64,
 }
@@ -118,7 +125,7 @@ fn measure<F: Mapped>(what: &Forward) -> Result<ForwardReport, String> {
                     if let Some(core) = core.filter(|_| workers > 1) {
                         core_affinity::set_for_current(core);
                     }
-                    Lane::<F>::prepare(what).map(|lane| lane.run(number, workers, barrier, what.seconds))
+                    Lane::<F>::prepare(what).map(|lane| lane.run(number, barrier, what))
                 })
             })
             .collect();
@@ -144,6 +151,7 @@ struct Laps {
     baseline: Vec<f64>,
     packets: u64,
     seconds: f64,
+    replacing: Option<Replacing>,
 }
 
 impl<F: Mapped> Lane<F> {
@@ -169,28 +177,30 @@ impl<F: Mapped> Lane<F> {
     }
 
     /// All workers at once, each alone, and the baseline, in turn.
-    fn run(mut self, number: usize, workers: usize, barrier: &Barrier, seconds: f64) -> Laps {
+    fn run(mut self, number: usize, barrier: &Barrier, what: &Forward) -> Laps {
         let mut laps = Laps::default();
-        let slice = seconds / ROUNDS as f64;
+        let (workers, slice) = (what.workers.max(1), what.seconds / ROUNDS as f64);
         for _ in 0..ROUNDS {
             barrier.wait();
-            let (packets, elapsed) = timed(slice, |frames| self.forward(frames));
-            laps.packets += packets;
-            laps.seconds += elapsed;
-            laps.together.push(elapsed / packets as f64);
+            let ours = timed(slice, |frames| self.forward(frames));
+            laps.packets += ours.frames;
+            laps.seconds += ours.seconds;
+            laps.together.push(ours.each);
             barrier.wait();
-            let (packets, elapsed) = timed(slice / 4.0, |frames| {
+            let baseline = timed(slice / 4.0, |frames| {
                 self.rig.deck().remaining = frames;
                 swap_macs(&mut self.rig.worker.ports_mut()[0], frames)
             });
-            laps.baseline.push(elapsed / packets as f64);
+            laps.baseline.push(baseline.each);
             for turn in 0..workers {
                 barrier.wait();
                 if turn == number && workers > 1 {
-                    let (packets, elapsed) = timed(slice / 2.0, |frames| self.forward(frames));
-                    laps.alone.push(elapsed / packets as f64);
+                    laps.alone.push(timed(slice / 2.0, |frames| self.forward(frames)).each);
                 }
             }
+        }
+        if what.replace && number == 0 {
+            laps.replacing = Some(replacing(&mut self.rig, what.seconds, super::tsc_hz()));
         }
         laps
     }
@@ -240,6 +250,7 @@ fn report<F: Mapped>(what: &Forward, laps: &[Laps]) -> ForwardReport {
         burst: what.burst,
         workers,
         scaling: (workers > 1).then(|| median(&scaling)),
+        replacing: laps.first().and_then(|laps| laps.replacing),
         tsc_hz,
     }
 }

@@ -6,15 +6,31 @@ use std::time::Instant;
 /// Frames whose checksums are verified.
 pub(super) const SAMPLE: usize = 10_000;
 
-/// Calls `work` with frame counts until `seconds` are over; returns frames done and the time.
-pub(super) fn timed(seconds: f64, mut work: impl FnMut(u64) -> u64) -> (u64, f64) {
+/// Frames of a piece of work: about a millisecond, so that a moment in which the machine runs something else spoils few
+/// pieces.
+pub(super) const PIECE: u64 = 16_384;
+
+/// Work that was done for some time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Timed {
+    pub(super) frames: u64,
+    pub(super) seconds: f64,
+    /// Seconds a frame: the median of all pieces.
+    pub(super) each: f64,
+}
+
+/// Calls `work` with frame counts until `seconds` are over.
+pub(super) fn timed(seconds: f64, mut work: impl FnMut(u64) -> u64) -> Timed {
     let start = Instant::now();
-    let mut done = 0;
+    let (mut frames, mut before, mut pieces) = (0, 0.0, Vec::new());
     loop {
-        done += work(200_000);
+        let done = work(PIECE);
         let elapsed = start.elapsed().as_secs_f64();
+        frames += done;
+        pieces.push((elapsed - before) / done as f64);
+        before = elapsed;
         if elapsed >= seconds {
-            return (done, elapsed);
+            return Timed { frames, seconds: elapsed, each: median(&pieces) };
         }
     }
 }

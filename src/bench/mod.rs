@@ -7,22 +7,28 @@ mod deck;
 mod forward;
 mod frames;
 mod host;
+mod load;
 mod measure;
 mod plot;
 #[cfg(feature = "dpdk")]
 mod ports;
+mod replace;
 mod replay;
 mod rig;
+mod services;
 mod spread;
 mod timer;
+mod wire;
 
 pub use bfd::{Bfd, BfdReport, bfd};
 pub use capture::capture;
-pub use connect::{Connect, ConnectReport, connect};
+pub use connect::{Connect, ConnectReport, Opening, connect};
 pub use forward::{Forward, ForwardReport, Lane, forward};
+pub use load::{Load, LoadReport, LoadRun, Waits, load};
 pub use plot::cumulative;
 #[cfg(feature = "dpdk")]
 pub use ports::forward_on_ports;
+pub use replace::Replacing;
 pub use rig::frame;
 pub use spread::{Spread, Tail};
 

@@ -197,6 +197,7 @@ impl<F: Mapped> Bench<F> {
             burst: what.burst,
             workers: 1,
             scaling: None,
+            replacing: None,
             tsc_hz,
         })
     }

@@ -24,11 +24,22 @@ pub(super) struct Frame {
     bytes: [u8; HEADROOM + ROOM],
     start: u16,
     end: u16,
+    /// What the port wants to know of it when it comes back.
+    pub(super) stamp: u64,
 }
 
 impl Frame {
-    fn empty() -> Box<Self> {
-        Box::new(Self { bytes: [0; HEADROOM + ROOM], start: HEADROOM as u16, end: HEADROOM as u16 })
+    pub(super) fn empty() -> Box<Self> {
+        Box::new(Self { bytes: [0; HEADROOM + ROOM], start: HEADROOM as u16, end: HEADROOM as u16, stamp: 0 })
+    }
+
+    /// Copies a frame of `length` bytes in, in whole lines.
+    #[inline(always)]
+    pub(super) fn fill(&mut self, lines: &[Line], length: usize) {
+        let body = &mut self.bytes.as_chunks_mut().0[HEADROOM / size_of::<Line>()..][..lines.len()];
+        body.copy_from_slice(lines);
+        self.start = HEADROOM as u16;
+        self.end = (HEADROOM + length) as u16;
     }
 }
 
@@ -142,11 +153,7 @@ impl Port for Replay {
         let wanted = room.min(usize::try_from(self.deck.remaining).unwrap_or(room));
         for count in 0..wanted {
             let Some(mut frame) = self.free.take() else { return count };
-            let template = self.deck.deal();
-            let body = &mut frame.bytes.as_chunks_mut().0[HEADROOM / size_of::<Line>()..][..template.len()];
-            body.copy_from_slice(template);
-            frame.start = HEADROOM as u16;
-            frame.end = (HEADROOM + length) as u16;
+            frame.fill(self.deck.deal(), length);
             burst.push(frame);
         }
         wanted

@@ -4,6 +4,7 @@ use super::{
     Forward,
     deck::{Dealer, Deck, Templates},
     frames::{MIN_SIZE, append, checks_out, flags, scattered_step},
+    services::Services,
 };
 use crate::{
     packet::{Family, HashKey, Steering, Tuple, V4, V6},
@@ -12,12 +13,8 @@ use crate::{
         Route, Routes,
     },
     port::PortFacts,
-    service::{Backend, Role, SchedulerKind, ServiceSpec, ServiceTable},
     session::{Bucket, LocalAddresses, Session, Storage, Timeouts},
-    types::{
-        BackendId, Duration, InstanceId, Instant, Mac, NextHopId, PortId, Prefix, Protocol, ServiceId,
-        WorkerId,
-    },
+    types::{Duration, InstanceId, Instant, Mac, NextHopId, PortId, Prefix, Protocol, WorkerId},
     worker::{FarEnds, PortSettings, RingSizes, Settings, Worker, rings},
 };
 use std::{
@@ -64,7 +61,7 @@ impl Shape {
         self.flows + self.flows / 8 + 64
     }
 
-    fn vip<F: Family>(&self) -> IpAddr {
+    pub(super) fn vip<F: Family>(&self) -> IpAddr {
         self.vip.unwrap_or_else(|| host::<F>(VIPS, 1))
     }
 
@@ -73,6 +70,11 @@ impl Shape {
         let source = host::<F>(CLIENTS, (flow / PORTS_PER_CLIENT) as u32 + 1);
         let port = 1024 + (flow % PORTS_PER_CLIENT) as u16;
         Tuple::new((source, port), (self.vip::<F>(), VIP_PORT)).unwrap_or_default()
+    }
+
+    /// The tuple of a packet from number `n`, below 2²⁴, of those who are no clients yet.
+    pub(super) fn stranger<F: Family>(&self, n: u32, port: u16) -> Tuple<F> {
+        Tuple::new((host::<F>(STRANGERS, n), port), (self.vip::<F>(), VIP_PORT)).unwrap_or_default()
     }
 
     /// The clients' frames to `to`, in scattered order.
@@ -90,6 +92,12 @@ impl Shape {
     }
 }
 
+/// What a rig's receive queues hold: more than a bench deals before it deals nothing for a turn.
+const DESCRIPTORS: u16 = 4096;
+
+/// Frames dealt before the worker finds its queue empty, and knows that it is not behind.
+const PORTION: u64 = 1024;
+
 /// A port of a rig, as a device would say.
 pub(super) fn facts(id: PortId, mac: Mac, checks_ip: bool) -> PortFacts {
     PortFacts {
@@ -99,7 +107,7 @@ pub(super) fn facts(id: PortId, mac: Mac, checks_ip: bool) -> PortFacts {
         mtu: 1500,
         vlan: 0,
         steering: Steering::Software { workers: 1 },
-        rx_descriptors: 1024,
+        rx_descriptors: DESCRIPTORS,
         hardware_timestamps: false,
         checks_ip,
     }
@@ -130,13 +138,14 @@ pub(super) struct Rig<F: Family, P: Dealer> {
     pub(super) shape: Shape,
     mac: Mac,
     now: Instant,
-    _services: Publisher<ServiceTable>,
+    /// `None` while another thread has them.
+    pub(super) services: Option<Services<F>>,
     _routes: Publisher<Routes>,
     clock: quanta::Clock,
     family: PhantomData<F>,
 }
 
-fn host<F: Family>(network: u8, n: u32) -> IpAddr {
+pub(super) fn host<F: Family>(network: u8, n: u32) -> IpAddr {
     if F::VERSION == 4 {
         Ipv4Addr::from_bits(u32::from(network) << 24 | n).into()
     } else {
@@ -145,45 +154,14 @@ fn host<F: Family>(network: u8, n: u32) -> IpAddr {
 }
 
 const CLIENTS: u8 = 20;
-const VIPS: u8 = 10;
-const LOCALS: u8 = 11;
-const BACKENDS: u8 = 12;
+const STRANGERS: u8 = 21;
+pub(super) const VIPS: u8 = 10;
+pub(super) const LOCALS: u8 = 11;
+pub(super) const BACKENDS: u8 = 12;
 const GATEWAYS: u8 = 13;
-const VIP_PORT: u16 = 80;
+pub(super) const VIP_PORT: u16 = 80;
 /// Flows of one client address.
 const PORTS_PER_CLIENT: usize = 32_768;
-
-/// The services of a rig: the first takes the traffic, each other has one of the same backends.
-pub(super) fn table<F: Family>(shape: &Shape, locals: u32, previous: Option<&ServiceTable>) -> ServiceTable {
-    let backend = |n: u32, id: u32| Backend {
-        id: BackendId(id),
-        address: host::<F>(BACKENDS, n + 1),
-        port: Some(8080),
-        weight: 1,
-        available: true,
-    };
-    let service = |n: u32| ServiceSpec {
-        id: ServiceId(n),
-        name: format!("bench{n}"),
-        instance: InstanceId(0),
-        vip: if n == 0 { shape.vip::<F>() } else { host::<F>(VIPS, n / 30_000 + 1) },
-        secondary_vips: Vec::new(),
-        ports: VIP_PORT + (n % 30_000) as u16..=VIP_PORT + (n % 30_000) as u16,
-        protocol: shape.protocol,
-        scheduler: SchedulerKind::Maglev,
-        idle_timeout: Duration::from_secs(3600),
-        allowed_sources: Vec::new(),
-        backends: match n {
-            0 => (0..shape.backends).map(|b| backend(b, b)).collect(),
-            _ => vec![backend(n % shape.backends, shape.backends + n)],
-        },
-    };
-    let addresses = (0..locals).map(|n| (host::<F>(LOCALS, n + 1), Role::Local(InstanceId(0))));
-    match ServiceTable::build((0..shape.services).map(service).collect(), addresses, previous) {
-        Ok(table) => table,
-        Err(error) => unreachable!("the bench's services are refused: {error}"),
-    }
-}
 
 /// A frame of a bench, of `size` bytes or more.
 pub fn frame<F: Family>(tuple: &Tuple<F>, protocol: Protocol, size: usize) -> Vec<u8> {
@@ -222,7 +200,7 @@ impl<F: Mapped, P: Dealer> Rig<F, P> {
         let capacity = extras.capacity.unwrap_or_else(|| shape.capacity());
         // Enough local addresses that no backend runs out of ports.
         let locals = (capacity / shape.backends as usize / 50_000 + 1) as u32;
-        let services = Publisher::new(table::<F>(&shape, locals, None));
+        let services = Services::<F>::new(shape, locals);
         let (routes, next_hops) = routes::<F>(ports.len());
         let routes = Publisher::new(routes);
         let mac = facts.first().map_or(OURS, |first| first.mac);
@@ -273,7 +251,7 @@ impl<F: Mapped, P: Dealer> Rig<F, P> {
             shape,
             mac,
             now: Instant::ZERO,
-            _services: services,
+            services: Some(services),
             _routes: routes,
             clock: quanta::Clock::new(),
             family: PhantomData,
@@ -289,6 +267,18 @@ impl<F: Mapped, P: Dealer> Rig<F, P> {
     pub(super) fn turn_after(&mut self, step: Duration) {
         self.now = self.now + step;
         self.worker.turn(self.now);
+    }
+
+    /// When the last turn began.
+    pub(super) const fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// One turn of the worker at a moment of another clock.
+    #[inline]
+    pub(super) fn turn_at(&mut self, now: Instant) {
+        self.now = now;
+        self.worker.turn(now);
     }
 
     /// One turn of the worker; whether it found anything, and the time stamp counter before it.
@@ -313,8 +303,15 @@ impl<F: Mapped, P: Dealer> Rig<F, P> {
         for port in self.worker.ports_mut() {
             port.deck().record(count, length);
         }
-        self.deck().load(templates, count as u64);
-        self.drain();
+        self.deck().load(templates, 0);
+        let mut left = count as u64;
+        while left > 0 {
+            let portion = left.min(PORTION);
+            self.deck().remaining = portion;
+            self.drain();
+            self.turn();
+            left -= portion;
+        }
         self.worker.ports_mut().iter_mut().flat_map(|port| port.deck().recorded()).collect()
     }
 

@@ -4,7 +4,7 @@ use super::{Failure, table};
 #[cfg(not(feature = "dpdk"))]
 use crate::bench::ForwardReport;
 use crate::{
-    bench::{Bfd, Connect, Forward, bfd, capture, connect, cumulative, forward},
+    bench::{Bfd, Connect, Forward, Load, LoadReport, bfd, capture, connect, cumulative, forward, load},
     port::BURST,
     types::{Mac, Protocol},
 };
@@ -34,6 +34,9 @@ pub(super) enum Bench {
         /// Workers, each on a core of its own with as many sessions
         #[arg(long, default_value_t = 1, conflicts_with = "ports")]
         workers: usize,
+        /// Replace all services, over and over, and show what that takes from the worker
+        #[arg(long, conflicts_with = "ports")]
+        replace: bool,
         /// DPDK devices in place of memory, the clients' first, the backends' last, with ';' between them
         #[arg(long, value_name = "DEV;DEV")]
         ports: Option<String>,
@@ -56,6 +59,23 @@ pub(super) enum Bench {
         /// The destination MAC address; by default that of net_pcap0
         #[arg(long, default_value = "02:70:63:61:70:00")]
         mac: Mac,
+    },
+    /// How long packets wait at a given load, and what a flood of new sessions takes from the old ones
+    Load {
+        #[command(flatten)]
+        traffic: Traffic,
+        /// Loads of established sessions, in percent of what the worker carries
+        #[arg(long, value_delimiter = ',', default_value = "50")]
+        percent: Vec<f64>,
+        /// Packets a second from ever new sources, each of which would open a session
+        #[arg(long, default_value_t = 0.0)]
+        new_per_second: f64,
+        /// How long to measure each load
+        #[arg(long, default_value_t = 1.0)]
+        seconds: f64,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
     },
     /// New sessions through one worker, while as many old ones end
     Connect {
@@ -184,6 +204,7 @@ impl Bench {
                 backends,
                 burst,
                 workers,
+                replace,
                 ports,
                 core,
                 vip,
@@ -195,6 +216,7 @@ impl Bench {
                     backends: *backends,
                     burst: *burst,
                     workers: *workers,
+                    replace: *replace,
                     vip: *vip,
                     ..Forward::from(*traffic)
                 };
@@ -214,6 +236,18 @@ impl Bench {
                     backends: *backends,
                 };
                 print(&connect(&what).map_err(Failure::Refused)?, *json)
+            }
+            Self::Load { traffic, percent, new_per_second, seconds, json } => {
+                let what = Load {
+                    flows: traffic.flows,
+                    protocol: traffic.protocol,
+                    family: traffic.family,
+                    percent: percent.clone(),
+                    new_per_second: *new_per_second,
+                    seconds: *seconds,
+                };
+                let report = load(&what).map_err(Failure::Refused)?;
+                if *json { print(&report, true) } else { print_loads(&report) }
             }
             Self::Bfd { interval_us, multiplier, trials, output } => {
                 let what = Bfd { interval_us: *interval_us, multiplier: *multiplier, trials: *trials };
@@ -237,6 +271,22 @@ use crate::bench::forward_on_ports as on_ports;
 #[cfg(not(feature = "dpdk"))]
 fn on_ports(_: &Forward, _: &[&str], _: u16) -> Result<ForwardReport, String> {
     Err("this hitless was built without DPDK: build it with the default features to measure its ports".into())
+}
+
+fn print_loads(report: &LoadReport) -> Result<(), Failure> {
+    let rows = report.loads.iter().map(|run| {
+        let waits = [run.wait_us.p50, run.wait_us.p90, run.wait_us.p99, run.wait_us.p999, run.wait_us.max];
+        let millions = [run.new_per_second, run.opened_per_second, run.refused_per_second];
+        let mut row = vec![format!("{} %", run.percent), format!("{:.3} %", run.kept_percent)];
+        row.extend(waits.map(|wait| format!("{wait:.1} us")));
+        row.extend(millions.map(|rate| format!("{:.2} M/s", rate / 1e6)));
+        row.push(run.no_session.to_string());
+        row
+    });
+    let head =
+        ["LOAD", "FORWARDED", "P50", "P90", "P99", "P99.9", "MAX", "NEW", "OPENED", "REFUSED", "NO SESSION"];
+    table::print(&head, rows.collect());
+    Ok(())
 }
 
 fn print(report: &impl Serialize, json: bool) -> Result<(), Failure> {

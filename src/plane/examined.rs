@@ -50,6 +50,12 @@ impl Queue {
         })
     }
 
+    /// Whether more has come out since it was last empty than it can hold: packets come faster than they are taken.
+    #[inline]
+    pub const fn is_behind(&self) -> bool {
+        self.received - self.at_empty > self.capacity
+    }
+
     /// Whether it may have been full, and so have lost packets, before the last moment told: as many came out as it
     /// holds without its being seen empty. Asked once a moment told.
     #[inline]

@@ -3,13 +3,16 @@
 
 use super::Words;
 use crate::types::{NextHopId, PortId};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 /// Never held anything: a search ends here.
 const EMPTY: u64 = 0;
 /// Held something once: a search goes on.
 const REMOVED: u64 = 1;
 const USED: u64 = 2;
+
+/// IPv4 addresses stand among the others as RFC 4291 section 2.5.5.2 maps them.
+const MAPPED: u128 = 0xffff << 32;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Key {
@@ -20,10 +23,10 @@ struct Key {
 impl Key {
     fn new(port: PortId, address: IpAddr) -> Self {
         let address = match address {
-            IpAddr::V4(v4) => v4.to_ipv6_mapped(),
-            IpAddr::V6(v6) => v6,
+            IpAddr::V4(v4) => MAPPED | u128::from(v4.to_bits()),
+            IpAddr::V6(v6) => v6.to_bits(),
         };
-        Self { port: port.0, address: Ipv6Addr::to_bits(address) }
+        Self { port: port.0, address }
     }
 
     fn hash(self) -> usize {
@@ -41,14 +44,13 @@ struct Entry(Words<3>);
 struct Content {
     state: u64,
     key: Key,
-    slot: NextHopId,
 }
 
 impl Entry {
     fn read(&self) -> Content {
         let [meta, high, low] = self.0.read();
         let key = Key { port: (meta >> 8) as u8, address: u128::from(high) << 64 | u128::from(low) };
-        Content { state: meta & 0xff, key, slot: NextHopId((meta >> 32) as u32) }
+        Content { state: meta & 0xff, key }
     }
 
     fn write(&self, state: u64, key: Key, slot: NextHopId) {
@@ -78,11 +80,20 @@ impl Index {
 
     pub(super) fn find(&self, port: PortId, address: IpAddr) -> Option<NextHopId> {
         let key = Key::new(port, address);
-        self.places(key)
-            .map(Entry::read)
-            .take_while(|content| content.state != EMPTY)
-            .find(|content| content.state == USED && content.key == key)
-            .map(|content| content.slot)
+        let wanted = [u64::from(port.0) << 8 | USED, (key.address >> 64) as u64, key.address as u64];
+        let mask = self.entries.len() - 1;
+        let mut at = key.hash() & mask;
+        for _ in 0..=mask {
+            let [meta, high, low] = self.entries[at].0.read();
+            if [meta & 0xffff, high, low] == wanted {
+                return Some(NextHopId((meta >> 32) as u32));
+            }
+            if meta & 0xff == EMPTY {
+                return None;
+            }
+            at = (at + 1) & mask;
+        }
+        None
     }
 
     /// One thread only.
@@ -143,6 +154,7 @@ mod tests {
     use proptest::prelude::*;
     use std::{
         collections::HashMap,
+        net::Ipv6Addr,
         sync::atomic::{AtomicBool, Ordering::Relaxed},
     };
 

@@ -164,23 +164,21 @@ impl Packed {
 pub struct Stage {
     slots: Box<[Slot]>,
     used: usize,
-    records: u64,
 }
 
 impl Stage {
     /// Room for so many slots, besides the longest record.
     pub fn new(slots: usize) -> Self {
         let slots = vec![Slot([0; SIZE]); slots + MOST].into_boxed_slice();
-        Self { slots, used: 0, records: 0 }
+        Self { slots, used: 0 }
     }
 
     /// Adds a session's record; false, and nothing added, when it is full.
-    #[inline]
+    #[inline(always)]
     pub fn session<F: Family>(&mut self, record: &SessionRecord<F>) -> bool {
         let free: &mut [u8] = bytemuck::cast_slice_mut(self.slots.get_mut(self.used..).unwrap_or_default());
         let Some(room) = free.first_chunk_mut() else { return false };
         self.used += record.encode(room).div_ceil(SIZE);
-        self.records += 1;
         true
     }
 
@@ -190,7 +188,6 @@ impl Stage {
         let Some(room) = self.slots.get_mut(self.used..end) else { return false };
         room.copy_from_slice(packed.slots());
         self.used = end;
-        self.records += 1;
         true
     }
 
@@ -199,17 +196,32 @@ impl Stage {
         self.used
     }
 
-    /// Passes everything on; or, when the ring has no room for it, nothing: then it is forgotten, and the error is how
-    /// many records that were.
-    ///
-    /// # Errors
-    ///
-    /// The ring is full.
-    pub fn flush(&mut self, ring: &mut rtrb::Producer<Slot>) -> Result<(), u64> {
-        let pushed = ring.push_entire_slice(&self.slots[..self.used]);
-        let records = std::mem::replace(&mut self.records, 0);
+    /// Passes everything on, or, when the ring has no room for it, nothing; whether it had. What was gathered is still here
+    /// afterwards, until [`Self::clear`].
+    #[must_use]
+    pub fn flush(&self, ring: &mut rtrb::Producer<Slot>) -> bool {
+        ring.push_entire_slice(&self.slots[..self.used]).is_ok()
+    }
+
+    /// Forgets everything.
+    pub const fn clear(&mut self) {
         self.used = 0;
-        pushed.map_err(|_| records)
+    }
+
+    /// The records that were gathered.
+    pub fn records(&self) -> impl Iterator<Item = Record> {
+        let mut rest = &self.slots[..self.used];
+        std::iter::from_fn(move || {
+            loop {
+                let length = rest.first()?.length();
+                let (slots, behind) = rest.split_at_checked(length.div_ceil(SIZE))?;
+                rest = behind;
+                let bytes = &bytemuck::cast_slice::<Slot, u8>(slots)[..length];
+                if let Ok((record, _)) = Record::decode(bytes) {
+                    return Some(record);
+                }
+            }
+        })
     }
 }
 
@@ -284,10 +296,15 @@ mod tests {
         let (mut sender, mut receiver) = rtrb::RingBuffer::new(8);
         let mut stage = Stage::new(4);
         assert!(stage.session(&record) && stage.packed(&sweep));
-        assert_eq!((stage.used(), stage.flush(&mut sender)), (4, Ok(())));
-        assert_eq!((stage.used(), stage.flush(&mut sender)), (0, Ok(())));
-        assert!(stage.session(&record) && stage.packed(&sweep) && stage.packed(&sweep));
-        assert_eq!(stage.flush(&mut sender), Err(3));
+        assert_eq!((stage.used(), stage.flush(&mut sender)), (4, true));
+        stage.clear();
+        assert_eq!((stage.used(), stage.flush(&mut sender)), (0, true));
+        let word = Packed::local(Local::Reset { stream: 1 });
+        assert!(stage.session(&record) && stage.packed(&word) && stage.packed(&sweep));
+        assert!(!stage.flush(&mut sender));
+        let left: Vec<Message> = stage.records().map(Message::Record).collect();
+        assert_eq!(left, [Message::Record(Record::V6(record)), sweep.message().unwrap()]);
+        stage.clear();
         assert_eq!(Packed::take(&mut receiver).unwrap().message(), Some(Message::Record(Record::V6(record))));
         assert_eq!(Packed::take(&mut receiver).unwrap().message(), sweep.message());
         assert!(Packed::take(&mut receiver).is_none());

@@ -214,7 +214,24 @@ impl Addresses {
     /// The id of the service at an address and port.
     #[inline]
     pub(super) fn find(&self, address: IpAddr, protocol: Protocol, port: u16) -> Option<usize> {
-        let span = self.get(address)?.ranges(protocol);
+        self.listens(self.get(address)?, protocol, port)
+    }
+
+    /// What an address is for, and the id of the service at this port of it.
+    #[inline]
+    pub(super) fn look_up(
+        &self,
+        address: IpAddr,
+        protocol: Protocol,
+        port: u16,
+    ) -> Option<(Role, Option<usize>)> {
+        let known = self.get(address)?;
+        Some((known.role, self.listens(known, protocol, port)))
+    }
+
+    #[inline]
+    fn listens(&self, address: &Address, protocol: Protocol, port: u16) -> Option<usize> {
+        let span = address.ranges(protocol);
         let after = self.first_ports.get(span.clone())?.partition_point(|&first| first <= port);
         let &(last, service) = self.ranges.get(span)?.get(after.checked_sub(1)?)?;
         (port <= last).then_some(service as usize)

@@ -58,6 +58,18 @@ impl ServiceTable {
         self.services.get(self.addresses.find(vip, protocol, port)?)?.as_deref()
     }
 
+    /// What an address is for, if it is one of ours, and the service at this protocol and port of it.
+    #[inline]
+    pub fn look_up(
+        &self,
+        address: IpAddr,
+        protocol: Protocol,
+        port: u16,
+    ) -> Option<(Role, Option<&Service>)> {
+        let (role, service) = self.addresses.look_up(address, protocol, port)?;
+        Some((role, service.and_then(|service| self.services.get(service)?.as_deref())))
+    }
+
     /// The service with an id.
     #[inline]
     pub fn service(&self, id: ServiceId) -> Option<&Service> {

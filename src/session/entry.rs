@@ -87,6 +87,7 @@ const fn unit_shift(limit_ms: u32) -> u32 {
 impl<F: Family> Session<F> {
     /// A new session between `inbound` (client → VIP) and `outbound` (backend → local address). Service slots are
     /// below 2¹⁶.
+    #[inline]
     pub fn new(
         inbound: Tuple<F>,
         outbound: Tuple<F>,

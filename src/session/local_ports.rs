@@ -82,8 +82,9 @@ pub struct Wanted<'a> {
 
 #[derive(Clone, Copy, Debug)]
 struct Cursor {
-    /// Where the next search begins, in all addresses' ports one address after the other.
-    position: u32,
+    /// Where the next search begins: which of the addresses, and which of its ports.
+    address: usize,
+    offset: u32,
     /// After a failure: when, in milliseconds, so that a flood does not search again at once.
     failed_ms: Option<u32>,
 }
@@ -101,8 +102,11 @@ impl LocalPorts {
     pub fn new(range: RangeInclusive<u16>, backends: usize, seed: u64) -> Self {
         let span = u32::from(range.end().saturating_sub(*range.start())) + 1;
         let start = |slot: u64| (slot ^ seed).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
-        let cursors =
-            (0..backends as u64).map(|slot| Cursor { position: start(slot) as u32 % span, failed_ms: None });
+        let cursors = (0..backends as u64).map(|slot| Cursor {
+            address: 0,
+            offset: start(slot) as u32 % span,
+            failed_ms: None,
+        });
         Self { first: *range.start(), span, cursors: cursors.collect() }
     }
 
@@ -116,45 +120,60 @@ impl LocalPorts {
         mut evicted: impl FnMut(&Session<F>),
     ) -> Result<(Tuple<F>, u64), Exhausted> {
         let cursor = self.cursors.get_mut(wanted.backend.index()).ok_or(Exhausted)?;
-        if cursor.failed_ms == Some(now_ms) {
+        let addresses = wanted.addresses;
+        if cursor.failed_ms == Some(now_ms) || addresses.is_empty() {
             return Err(Exhausted);
         }
-        let total = self.span * wanted.addresses.len() as u32;
-        let jump = ((u64::from(total) * GOLDEN) >> 32) as u32;
         let (mut tries, mut steps) = (TRIES, STEPS);
-        let mut position = cursor.position;
-        while tries > 0 && steps > 0 && total > 0 {
-            position %= total;
-            let address = wanted.addresses[(position / self.span) as usize];
-            let end = (position / self.span + 1) * self.span;
-            let tuple = Tuple::<F>::new(wanted.towards, (address, 0)).ok_or(Exhausted)?;
+        let Cursor { address: mut at, mut offset, .. } = *cursor;
+        while tries > 0 && steps > 0 {
+            if at >= addresses.len() {
+                at = 0;
+            }
+            let tuple = Tuple::<F>::new(wanted.towards, (addresses[at], 0)).ok_or(Exhausted)?;
             let replies = wanted.steering.replies(tuple, wanted.protocol);
             let mut run = RUN;
-            while position < end && run > 0 && steps > 0 {
-                let (tuple, worker) = replies.at(self.first + (position % self.span) as u16);
-                position += 1;
+            while offset < self.span && run > 0 && steps > 0 {
+                let (tuple, worker) = replies.at(self.first + offset as u16);
+                offset += 1;
                 steps -= 1;
                 if worker != wanted.worker {
                     continue;
                 }
                 let hash = table.hash(&tuple, wanted.protocol);
                 if free(table, hash, &tuple, wanted.protocol, now_ms, &mut evicted) {
-                    // The next search for this backend need not wait for memory.
-                    let (next, _) = replies.at(self.first + (position % self.span) as u16);
-                    table.prefetch(table.hash(&next, wanted.protocol));
-                    *cursor = Cursor { position, failed_ms: None };
+                    if offset < self.span {
+                        // The next search for this backend need not wait for memory.
+                        let (next, _) = replies.at(self.first + offset as u16);
+                        table.prefetch(table.hash(&next, wanted.protocol));
+                    }
+                    *cursor = Cursor { address: at, offset, failed_ms: None };
                     return Ok((tuple, hash));
                 }
                 run -= 1;
                 tries = tries.saturating_sub(1);
             }
-            if run == 0 && total > TRIES {
-                position += jump;
+            if offset >= self.span {
+                (at, offset) = (at + 1, 0);
+            }
+            if run == 0 {
+                (at, offset) = jump(at, offset, self.span, addresses.len());
             }
         }
-        *cursor = Cursor { position, failed_ms: Some(now_ms) };
+        *cursor = Cursor { address: at, offset, failed_ms: Some(now_ms) };
         Err(Exhausted)
     }
+}
+
+/// A place far from this one, where there are more than one search tries.
+#[cold]
+fn jump(at: usize, offset: u32, span: u32, addresses: usize) -> (usize, u32) {
+    let total = u64::from(span) * addresses as u64;
+    if total <= u64::from(TRIES) {
+        return (at, offset);
+    }
+    let place = (at as u64 * u64::from(span) + u64::from(offset) + ((total * GOLDEN) >> 32)) % total;
+    ((place / u64::from(span)) as usize, (place % u64::from(span)) as u32)
 }
 
 fn free<F: Family>(

@@ -281,6 +281,7 @@ impl<F: Family> Table<F> {
     }
 
     /// The same, when the caller knows what [`Self::hash`] gives for its two tuples, the inbound one first.
+    #[inline]
     pub fn insert_hashed(&mut self, session: Session<F>, hashes: [u64; 2]) -> Result<Reference, Full> {
         let number = match self.recycled.pop() {
             Some(number) => number,

@@ -47,6 +47,7 @@ reasons! {
     NoBackend = "no_backend", "no backend of the service can take a new session";
     NoSession = "no_session", "part of no known session, and it cannot open one";
     PortsExhausted = "ports_exhausted", "no local port towards the chosen backend is free";
+    Overload = "overload", "it would open a session while packets come faster than this worker takes them";
     SessionTableFull = "session_table_full", "this worker's session table is full";
     FragmentUnmatched = "fragment_unmatched", "a later fragment whose first was not seen";
     FragmentTableFull = "fragment_table_full", "more datagrams are in fragments than are tracked";

@@ -45,23 +45,24 @@ impl<P: Port> Worker<P> {
         let (sessions, context) = (&mut self.core.sessions, &mut self.core.context);
         let views = Views { services: self.services.load(), routes: self.routes.load() };
         let mut stages = Stages::new();
+        burst.iter().for_each(Packet::prefetch);
+        context.tally.add(Counter::Rx, burst.len() as u64);
+        self.exits.make_room(burst.len(), &mut context.tally);
+        context.allow_openings();
+        let Some(port) = context.port(from.port) else {
+            let bytes: usize = burst.iter().map(Packet::length).sum();
+            context.tally.add(Counter::RxBytes, bytes as u64);
+            return burst.drain(..).for_each(|_| context.tally.drop(DropReason::NoRoute));
+        };
         // Before the verdicts: a frame that changes its VLAN leaves with another length.
         let mut bytes = 0;
         for packet in burst.iter() {
-            packet.prefetch();
             bytes += packet.length();
-        }
-        context.tally.add(Counter::Rx, burst.len() as u64);
-        context.tally.add(Counter::RxBytes, bytes as u64);
-        self.exits.make_room(burst.len(), &mut context.tally);
-        let Some(port) = context.port(from.port) else {
-            return burst.drain(..).for_each(|_| context.tally.drop(DropReason::NoRoute));
-        };
-        for packet in burst.iter() {
             if let Err(exception) = look(packet, port, sessions, &mut stages) {
                 stages.push(Stage::Aside(exception));
             }
         }
+        context.tally.add(Counter::RxBytes, bytes as u64);
         for stage in &mut stages {
             match stage {
                 Stage::V4(sought) => sought.seek(&sessions.v4),

@@ -171,7 +171,7 @@ impl Journal {
             let wanted = walk.instances >> session.instance().0 & 1 == 1
                 && walk.ranges >> range_of(&outbound, protocol) & 1 == 1;
             if wanted && self.serves(session.instance()) {
-                self.copied(session, &outbound, now_ms);
+                self.copied(session, now_ms);
                 self.copier.allowance -= 1;
                 walk.sessions += 1;
             }

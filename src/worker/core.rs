@@ -117,6 +117,10 @@ pub(super) struct Context {
     pub(super) now: Instant,
     pub(super) now_ms: u32,
     lease_holds: bool,
+    /// Packets come faster than they are taken.
+    pub(super) behind: bool,
+    /// Sessions that this burst may still open.
+    pub(super) openings: usize,
     pub(super) ping_witness: bool,
     /// Answers to what anybody may send.
     pub(super) icmp_budget: Budget,
@@ -130,7 +134,17 @@ pub(super) struct Context {
     pub(super) owned_since: Box<[Option<Instant>]>,
 }
 
+/// Sessions that a burst may open while the worker is behind: refusing one costs little beside opening it, so that those
+/// there are keep most of the worker's time.
+const OPENINGS_BEHIND: usize = BURST / 8;
+
 impl Context {
+    /// A burst begins.
+    #[inline]
+    pub(super) const fn allow_openings(&mut self) {
+        self.openings = if self.behind { OPENINGS_BEHIND } else { BURST };
+    }
+
     /// Whether this node serves the instance now.
     #[inline]
     pub(super) fn serves(&self, instance: InstanceId) -> Result<(), DropReason> {
@@ -260,7 +274,12 @@ impl Context {
     }
 
     /// How long the session may be idle; `None` when its service or its backend is gone.
-    fn limit_ms<F: Family>(&self, session: &mut Session<F>, services: &ServiceTable) -> Option<u32> {
+    fn limit_ms<F: Family>(
+        &self,
+        session: &mut Session<F>,
+        owned: bool,
+        services: &ServiceTable,
+    ) -> Option<u32> {
         if session.service().is_none() {
             self.bind(session, services);
         }
@@ -268,7 +287,7 @@ impl Context {
         let service = session.service().map(|id| services.service(id).filter(has_backend));
         let established_ms = match service {
             Some(Some(service)) => u32::try_from(service.spec().idle_timeout.as_millis()).unwrap_or(u32::MAX),
-            Some(None) if self.journal.is_none() || self.ownership.serves(session.instance()) => return None,
+            Some(None) if self.journal.is_none() || owned => return None,
             // The peer still has it: its packets may come here tomorrow.
             Some(None) => {
                 self.backends.ended(session.backend());
@@ -299,6 +318,7 @@ impl Context {
 
     /// Looks at a session in its turn; true when it is over.
     fn look_at<F: WorkerFamily>(&mut self, session: &mut Session<F>, views: &Views<'_>) -> bool {
+        let owned = self.ownership.serves(session.instance());
         let fresh = session.idle_ms(self.now_ms) < FRESH_MS;
         for direction in [Direction::Inbound, Direction::Outbound] {
             let slot = session.next_hop(direction);
@@ -309,15 +329,15 @@ impl Context {
                 Some(_) => {}
             }
         }
-        if fresh && self.journal.is_some() && !self.ownership.serves(session.instance()) {
+        if fresh && !owned && self.journal.is_some() {
             self.learn_ways(session, views.routes);
         }
-        let limit = self.limit_ms(session, views.services);
+        let limit = self.limit_ms(session, owned, views.services);
         let over = limit.is_none_or(|limit| self.is_idle(session, limit));
         if over {
             self.ended(session);
-        } else if let (Some(journal), Some(limit)) = (&mut self.journal, limit)
-            && journal.serves(session.instance())
+        } else if owned
+            && let (Some(journal), Some(limit)) = (&mut self.journal, limit)
             && session.must_be_told(limit, self.now_ms)
             && journal.touch(session)
         {
@@ -390,6 +410,8 @@ impl Core {
             now: Instant::ZERO,
             now_ms: 0,
             lease_holds: true,
+            behind: false,
+            openings: BURST,
             ping_witness: settings.ping_witness,
             icmp_budget: Budget::new(),
             datagrams: seed as u32,
@@ -414,6 +436,7 @@ impl Core {
         context.now = now;
         context.now_ms = now.as_millis_wrapping();
         context.lease_holds = context.ownership.lease_holds(now);
+        context.behind = false;
     }
 
     /// A turn ends.

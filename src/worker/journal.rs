@@ -6,7 +6,7 @@
 
 use super::copy::Copier;
 use crate::{
-    packet::{Family, Tuple},
+    packet::Family,
     plane::{Local, Ownership, Packed, Slot, Stage},
     protocol::sync::{Change, Digests, Mark, Record, SessionRecord, Share, range_of},
     session::{Direction, Session, State},
@@ -23,8 +23,6 @@ const STAGED: usize = 256;
 pub(super) struct Journal {
     ring: Producer<Slot>,
     stage: Stage,
-    /// Ranges of the sessions in `stage`.
-    staged: u128,
     capacity: usize,
     ownership: Arc<Ownership>,
     pub(super) worker: WorkerId,
@@ -48,7 +46,6 @@ impl Journal {
             capacity: ring.buffer().capacity(),
             ring,
             stage: Stage::new(STAGED),
-            staged: 0,
             digests: Digests::new(ownership.count()),
             ownership,
             worker,
@@ -67,7 +64,7 @@ impl Journal {
             state: session.state,
             idle_ms: 0,
         };
-        self.tell(session, protocol, change, share.range());
+        self.tell(session, protocol, change);
     }
 
     /// A session's state was `before`.
@@ -79,7 +76,7 @@ impl Journal {
         }
         let Some((share, protocol)) = share(session) else { return };
         self.digests.change(session.instance(), share, from, to);
-        self.tell(session, protocol, Change::State(session.state), share.range());
+        self.tell(session, protocol, Change::State(session.state));
         session.told();
     }
 
@@ -87,7 +84,7 @@ impl Journal {
     pub(super) fn ended<F: Family>(&mut self, session: &Session<F>) {
         let Some((share, protocol)) = share(session) else { return };
         self.digests.remove(session.instance(), share, session.state.phase());
-        self.tell(session, protocol, Change::Delete, share.range());
+        self.tell(session, protocol, Change::Delete);
     }
 
     /// Tells that a session lives, if there is room: it is looked at again soon. Returns whether it was told.
@@ -97,37 +94,35 @@ impl Journal {
             return false;
         }
         let Some(protocol) = Protocol::from_number(session.protocol()) else { return false };
-        let range = range_of(&session.arriving(Direction::Outbound), protocol);
-        self.add(&record(session, protocol, Change::Touch), range);
+        self.add(&record(session, protocol, Change::Touch));
         true
     }
 
-    #[inline]
-    fn tell<F: Family>(&mut self, session: &Session<F>, protocol: Protocol, change: Change<F>, range: u8) {
+    #[inline(always)]
+    fn tell<F: Family>(&mut self, session: &Session<F>, protocol: Protocol, change: Change<F>) {
         // Also while the instance is handed over: a session may have opened at the last moment.
         if self.ownership.duty(session.instance()) != Duty::Idle {
-            self.add(&record(session, protocol, change), range);
+            self.add(&record(session, protocol, change));
         }
     }
 
-    #[inline]
-    fn add<F: Family>(&mut self, record: &SessionRecord<F>, range: u8) {
+    #[inline(always)]
+    fn add<F: Family>(&mut self, record: &SessionRecord<F>) {
         if !self.stage.session(record) {
             self.flush();
             self.stage.session(record);
         }
-        self.staged |= 1 << range;
     }
 
     /// Tells of a session for a copy; there is room.
-    pub(super) fn copied<F: Family>(&mut self, session: &Session<F>, outbound: &Tuple<F>, now_ms: u32) {
+    pub(super) fn copied<F: Family>(&mut self, session: &Session<F>, now_ms: u32) {
         let Some(protocol) = Protocol::from_number(session.protocol()) else { return };
         let change = Change::Insert {
             inbound: session.arriving(Direction::Inbound),
             state: session.state,
             idle_ms: session.idle_ms(now_ms),
         };
-        self.add(&record(session, protocol, change), range_of(outbound, protocol));
+        self.add(&record(session, protocol, change));
     }
 
     /// Sets a mark; there is room.
@@ -157,11 +152,23 @@ impl Journal {
         if self.stage.used() == 0 {
             return;
         }
-        if let Err(records) = self.stage.flush(&mut self.ring) {
-            self.dirty |= self.staged;
-            self.overruns += records;
+        if !self.stage.flush(&mut self.ring) {
+            self.overrun();
         }
-        self.staged = 0;
+        self.stage.clear();
+    }
+
+    /// What was gathered found no room: its sessions are copied later.
+    #[cold]
+    fn overrun(&mut self) {
+        for record in self.stage.records() {
+            self.overruns += 1;
+            self.dirty |= match record {
+                Record::V4(record) => 1 << range_of(&record.outbound, record.protocol),
+                Record::V6(record) => 1 << range_of(&record.outbound, record.protocol),
+                Record::Mark(_) => 0,
+            };
+        }
     }
 
     /// Whether what can wait may go into the ring: what cannot finds at least half of it free.
@@ -186,6 +193,7 @@ impl Journal {
     }
 }
 
+#[inline(always)]
 fn record<F: Family>(session: &Session<F>, protocol: Protocol, change: Change<F>) -> SessionRecord<F> {
     SessionRecord {
         instance: session.instance(),

@@ -111,6 +111,7 @@ impl<P: Port> Worker<P> {
             let looked_through = self.queues[port].after(received, BURST, now);
             if received > 0 {
                 found = true;
+                self.core.context.behind |= self.queues[port].is_behind();
                 self.core.context.tally.add(Counter::Received, received as u64);
                 self.process(&mut burst, Source { port: PortId(port as u8), arrival: Arrival::Wire });
             }

@@ -9,7 +9,7 @@ use crate::{
     packet::{Flow, agreed_hash, is_martian_source},
     plane::{Counter, Way},
     protocol::pair::SYNC_PORT,
-    service::{Client, Role},
+    service::{Client, Role, Service},
     session::{Direction, Reference, Session, Wanted, opens},
     types::{DropReason, InstanceId, NextHopId, Protocol, WorkerId},
 };
@@ -46,8 +46,12 @@ pub(super) fn locate<F: WorkerFamily>(
         context.ended(session);
         table.remove(reference);
     }
-    match views.services.role(flow.tuple.destination()) {
-        Some(Role::Vip(instance)) => open(flow, hash, instance, sessions, context, views, from),
+    let (address, port) = (flow.tuple.destination(), flow.tuple.ports.destination());
+    let (role, service) = views.services.look_up(address, flow.protocol, port).unzip();
+    match role {
+        Some(Role::Vip(instance)) => {
+            open(flow, hash, (instance, service.flatten()), sessions, context, views, from)
+        }
         Some(Role::Local(instance)) => Err(reply_to_nobody(flow, instance, context, from)),
         Some(Role::Node(_)) => Err(to_node(flow, context, from)),
         None => Err(stranger(context, from)),
@@ -99,7 +103,7 @@ pub(super) fn stranger(context: &Context, from: Source) -> Verdict {
 fn open<F: WorkerFamily>(
     flow: &Flow<F>,
     hash: u64,
-    instance: InstanceId,
+    (instance, service): (InstanceId, Option<&Service>),
     sessions: &mut Sessions,
     context: &mut Context,
     views: &Views<'_>,
@@ -109,22 +113,23 @@ fn open<F: WorkerFamily>(
     if let Some(owner) = elsewhere(flow, context, from) {
         return Err(Verdict::HandOver(owner));
     }
-    try_open(flow, hash, instance, sessions, context, views).map_err(Verdict::Drop)
+    try_open(flow, hash, (instance, service), sessions, context, views).map_err(Verdict::Drop)
 }
 
 fn try_open<F: WorkerFamily>(
     flow: &Flow<F>,
     hash: u64,
-    instance: InstanceId,
+    (instance, service): (InstanceId, Option<&Service>),
     sessions: &mut Sessions,
     context: &mut Context,
     views: &Views<'_>,
 ) -> Result<Reference, DropReason> {
-    let (source, vip, port) = (flow.tuple.source(), flow.tuple.destination(), flow.tuple.ports.destination());
-    let service = views.services.find(vip, flow.protocol, port).ok_or(DropReason::NoService)?;
+    let (source, port) = (flow.tuple.source(), flow.tuple.ports.destination());
+    let service = service.ok_or(DropReason::NoService)?;
     if !opens(flow.protocol, flow.signal) {
         return Err(DropReason::NoSession);
     }
+    context.openings = context.openings.checked_sub(1).ok_or(DropReason::Overload)?;
     if is_martian_source(source) || views.services.role(source).is_some() {
         return Err(DropReason::MartianSource);
     }

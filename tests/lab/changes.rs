@@ -85,16 +85,21 @@ fn touch(node: &Node, round: u32) {
 
 /// Two services carry wrk: one of the file, one of the API. Meanwhile all rules are posted again in a loop, the
 /// second one's weights change, one of its backends is drained and taken back, and the file is read again every
-/// second. Not one request fails.
+/// second, and a backend's health flaps. Not one request fails.
 #[test]
 fn wrk_does_not_notice_what_changes() {
     let world = World::new(3, |backends| {
-        NodeConfig { workers: vec![0, 1], ..NodeConfig::default() }.service(
+        let health =
+            "type = \"http\", path = \"/alive\", interval_ms = 100, timeout_ms = 90, rise = 1, fall = 1";
+        NodeConfig { workers: vec![0, 1], kernel_interface: true, ..NodeConfig::default() }.service(
             ("tcp", 80, Some(8080)),
             backends,
-            "scheduler = \"maglev\"",
+            &format!("scheduler = \"maglev\"\nhealth = {{ {health} }}"),
         )
     });
+    // What the probes ask for; one backend will lose it and get it back.
+    let alive = |number: usize| world.nginx[number].files().join("alive");
+    (0..3).for_each(|number| std::fs::write(alive(number), "yes").unwrap());
     let api = Api(&world.node.host.namespace);
     let rules: Vec<Value> =
         (1..=OTHERS).map(|number| rule(8000 + number, &world.backends, &[1, 1, 1])).collect();
@@ -130,14 +135,25 @@ fn wrk_does_not_notice_what_changes() {
         });
         let reloads =
             scope.spawn(|| repeat(&done, Duration::from_secs(1), |round| touch(&world.node, round)));
+        let flaps = scope.spawn(|| {
+            repeat(&done, Duration::from_millis(600), |round| match round % 2 {
+                0 => std::fs::remove_file(alive(2)).unwrap(),
+                _ => std::fs::write(alive(2), "yes").unwrap(),
+            })
+        });
         let reports = runs.map(|run| run.join());
         done.store(true, Relaxed);
-        let rounds = [posts, weights, drains, reloads].map(|thread| thread.join().unwrap());
+        let rounds = [posts, weights, drains, reloads, flaps].map(|thread| thread.join().unwrap());
         (reports.map(|report| report.unwrap()), rounds)
     });
-    println!("{}\nposts, weights, drains, reloads: {rounds:?}", reports.join("\n"));
+    println!("{}\nposts, weights, drains, reloads, flaps: {rounds:?}", reports.join("\n"));
     reports.iter().for_each(|report| is_clean(report));
     assert!(rounds.iter().all(|count| *count >= 5), "{rounds:?}");
+    let log = world.node.program.log();
+    for what in ["is down", "is up"] {
+        let times = log.lines().filter(|line| line.contains("10.77.0.23") && line.contains(what)).count();
+        assert!(times >= 3, "{what} {times} times in {log}");
+    }
     // The last reload has taken effect.
     let end = Instant::now() + PATIENCE;
     let port = 1000 + rounds[3] - 1;

@@ -199,8 +199,9 @@ impl<F: Family> SessionRecord<F> {
         }
     }
 
-    /// Writes it to the front of `out` and returns its length.
-    #[inline]
+    /// Writes it to the front of `out` and returns its length. Forced inline: where a session is told of, what happened to
+    /// it is known, and a dozen stores are left.
+    #[inline(always)]
     pub fn encode(&self, out: &mut [u8; MAX_RECORD]) -> usize {
         let (kind, state) = match self.change {
             Change::Insert { state, .. } => (INSERT, state as u8),

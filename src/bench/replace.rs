@@ -1,0 +1,139 @@
+//! `hitless bench forward --replace`: what it takes from a worker when every service is replaced, over and over, by a thread
+//! on another core, while packets of established sessions go on.
+
+use super::{
+    measure::{PIECE, median},
+    replay::Replay,
+    rig::Rig,
+};
+use crate::plane::Mapped;
+use serde::Serialize;
+use std::{
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    thread,
+};
+
+/// A turn that takes longer is counted.
+const LONG_TURN_US: f64 = 50.0;
+
+/// With services that stay, and with services that are replaced, in the same run.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Replacing {
+    /// Tables of all services, each built anew from nothing, that the worker took up in a second.
+    pub replaced_per_second: f64,
+    /// Cycles a packet meanwhile.
+    pub cycles_per_packet: f64,
+    /// Packets that the worker forwarded less, in percent.
+    pub fewer_packets_percent: f64,
+    /// Its longest turn in microseconds.
+    pub longest_turn_us: f64,
+    /// The longest turn while the services stayed: what the machine does by itself.
+    pub longest_turn_us_before: f64,
+    /// Packets that it did not forward meanwhile.
+    pub lost: u64,
+    /// Turns of more than 50 µs in a million.
+    pub long_turns_ppm: f64,
+    /// The same while the services stayed.
+    pub long_turns_ppm_before: f64,
+}
+
+/// Rounds of each kind, in turn.
+const ROUNDS: usize = 5;
+
+#[derive(Debug, Default)]
+struct Lap {
+    /// Ticks a packet, piece by piece.
+    each: Vec<f64>,
+    ticks: u64,
+    turns: u64,
+    long_turns: u64,
+    longest: u64,
+    lost: u64,
+}
+
+impl Lap {
+    fn ppm(&self) -> f64 {
+        self.long_turns as f64 / self.turns.max(1) as f64 * 1e6
+    }
+}
+
+/// Runs it for so many seconds.
+pub(super) fn replacing<F: Mapped>(rig: &mut Rig<F, Replay>, seconds: f64, tsc_hz: f64) -> Replacing {
+    let slice = (seconds / (2 * ROUNDS) as f64 * tsc_hz) as u64;
+    let long = (LONG_TURN_US * 1e-6 * tsc_hz) as u64;
+    let (mut before, mut during, mut replaced) = (Lap::default(), Lap::default(), 0u64);
+    for _ in 0..ROUNDS {
+        lap(rig, slice, long, &mut before);
+        let stop = AtomicBool::new(false);
+        let mut services = rig.services.take();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while let Some(services) = services.as_mut().filter(|_| !stop.load(Relaxed)) {
+                    services.replace();
+                    replaced += 1;
+                }
+            });
+            lap(rig, slice, long, &mut during);
+            stop.store(true, Relaxed);
+        });
+        rig.services = services;
+    }
+    let micros = |ticks: u64| ticks as f64 / tsc_hz * 1e6;
+    let (quiet, busy) = (median(&before.each), median(&during.each));
+    Replacing {
+        replaced_per_second: replaced as f64 / (during.ticks as f64 / tsc_hz),
+        cycles_per_packet: busy,
+        fewer_packets_percent: (1.0 - quiet / busy) * 100.0,
+        longest_turn_us: micros(during.longest),
+        longest_turn_us_before: micros(before.longest),
+        lost: during.lost,
+        long_turns_ppm: during.ppm(),
+        long_turns_ppm_before: before.ppm(),
+    }
+}
+
+/// Forwards for so many ticks.
+fn lap<F: Mapped>(rig: &mut Rig<F, Replay>, slice: u64, long: u64, lap: &mut Lap) {
+    let (_, begun) = rig.turn();
+    let mut last = begun;
+    while last - begun < slice {
+        rig.deck().remaining = PIECE;
+        let (start, taken) = (last, rig.deck().taken);
+        while rig.deck().remaining > 0 {
+            let (_, now) = rig.turn();
+            let turn = now - last;
+            lap.turns += 1;
+            lap.long_turns += u64::from(turn > long);
+            lap.longest = lap.longest.max(turn);
+            last = now;
+        }
+        lap.lost += PIECE - (rig.deck().taken - taken);
+        lap.each.push((last - start) as f64 / PIECE as f64);
+    }
+    lap.ticks += last - begun;
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::bench::{Forward, forward};
+
+    #[test]
+    fn no_packet_is_lost_while_all_services_are_replaced() {
+        for family in [4, 6] {
+            let what = Forward {
+                flows: 500,
+                family,
+                services: 20,
+                replace: true,
+                seconds: 0.05,
+                ..Forward::default()
+            };
+            let replacing = forward(&what).unwrap().replacing.unwrap();
+            assert!(
+                replacing.replaced_per_second > 0.0 && replacing.cycles_per_packet > 0.0,
+                "{replacing:?}"
+            );
+            assert_eq!(replacing.lost, 0, "{replacing:?}");
+        }
+    }
+}
