@@ -12,6 +12,8 @@ use ratatui::{
 
 /// Rows of BFD paths and instances that are shown at most.
 const MOST_PATHS: usize = 4;
+/// Workers that are shown at most.
+const MOST_WORKERS: usize = 16;
 /// Rows of drops that are shown at most.
 const MOST_DROPS: usize = 6;
 
@@ -36,15 +38,28 @@ pub(super) fn draw(frame: &mut Frame<'_>, picture: &Picture, choice: &Choice) {
     render(frame.area(), frame.buffer_mut(), picture, choice);
 }
 
+/// Rows of what does not scroll: HA, workers, drops.
+fn heights(picture: &Picture) -> [u16; 3] {
+    let ha = picture.instances.len().max(picture.paths.len()).clamp(1, MOST_PATHS);
+    [ha, picture.workers.len().min(MOST_WORKERS), picture.drops.len().clamp(1, MOST_DROPS)]
+        .map(|rows| rows as u16)
+}
+
+/// Lines that the whole picture takes, every service with its backends included.
+pub(super) fn height(picture: &Picture) -> usize {
+    let fixed: u16 = heights(picture).iter().sum();
+    // The first and the last line, and the titles and columns of four parts.
+    usize::from(fixed) + picture.rows() + 2 + 7
+}
+
 /// Draws all of it into a buffer.
 pub(super) fn render(area: Rect, buffer: &mut Buffer, picture: &Picture, choice: &Choice) {
-    let drops = picture.drops.len().clamp(1, MOST_DROPS) as u16;
-    let ha = picture.instances.len().min(MOST_PATHS).max(picture.paths.len().min(MOST_PATHS)).max(1) as u16;
+    let [ha, polling, drops] = heights(picture);
     let [head, availability, workers, services, dropped, foot] = Layout::vertical([
         Constraint::Length(1),
         Constraint::Length(ha + 2),
-        Constraint::Length(picture.workers.len().min(16) as u16 + 2),
-        Constraint::Min(4),
+        Constraint::Length(polling + 2),
+        Constraint::Min(3),
         Constraint::Length(drops + 1),
         Constraint::Length(1),
     ])
@@ -129,7 +144,7 @@ fn path_rows(picture: &Picture, area: Rect, buffer: &mut Buffer) {
     if picture.paths.is_empty() {
         return Line::styled("no session", FAINT).render(inside, buffer);
     }
-    let [words, lines] = Layout::horizontal([Constraint::Length(58), Constraint::Fill(1)]).areas(inside);
+    let [words, lines] = Layout::horizontal([Constraint::Length(60), Constraint::Fill(1)]).areas(inside);
     let row = |path: &Path| {
         let latest = path.late_us.back().copied().unwrap_or(0);
         Row::new(vec![
@@ -155,7 +170,7 @@ fn path_rows(picture: &Picture, area: Rect, buffer: &mut Buffer) {
 }
 
 fn worker_table(picture: &Picture) -> Table<'_> {
-    let rows = picture.workers.iter().take(16).enumerate().map(|(number, worker)| {
+    let rows = picture.workers.iter().take(MOST_WORKERS).enumerate().map(|(number, worker)| {
         Row::new(vec![
             right(number.to_string()),
             right(si(worker.packets)),

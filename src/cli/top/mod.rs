@@ -6,7 +6,7 @@ mod look;
 mod tests;
 
 use super::{Failure, client::Daemon, table};
-use draw::{Choice, draw, render};
+use draw::{Choice, draw, height, render};
 use look::{Look, Picture};
 use ratatui::{
     DefaultTerminal,
@@ -21,8 +21,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A picture on paper.
-const PAPER: (u16, u16) = (120, 40);
+/// Columns of a picture on paper; it has as many lines as it takes.
+const PAPER: u16 = 120;
 
 /// Shows the daemon until the reader has seen enough; `once`: prints one picture instead.
 pub(super) fn run(daemon: &Daemon, interval: Duration, once: bool) -> Result<(), Failure> {
@@ -112,9 +112,14 @@ fn obey(key: KeyCode, modifiers: KeyModifiers, rows: usize, choice: &mut Choice)
     true
 }
 
-/// A picture as text, without empty lines at its end.
-fn on_paper(picture: &Picture, (width, height): (u16, u16)) -> String {
-    let area = Rect::new(0, 0, width, height);
+/// A picture as text.
+fn on_paper(picture: &Picture, width: u16) -> String {
+    on_sheet(picture, (width, u16::try_from(height(picture)).unwrap_or(u16::MAX)))
+}
+
+fn on_sheet(picture: &Picture, (width, height): (u16, u16)) -> String {
+    // A buffer has at most so many cells.
+    let area = Rect::new(0, 0, width, height.min(u16::MAX / width.max(1)));
     let mut buffer = Buffer::empty(area);
     render(area, &mut buffer, picture, &Choice::default());
     let lines = buffer.content.chunks(usize::from(width)).map(|row| {
@@ -124,8 +129,5 @@ fn on_paper(picture: &Picture, (width, height): (u16, u16)) -> String {
     let mut lines: Vec<String> = lines.collect();
     // The last line says which keys there are.
     lines.pop();
-    while lines.last().is_some_and(String::is_empty) {
-        lines.pop();
-    }
     lines.join("\n")
 }

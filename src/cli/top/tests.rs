@@ -1,6 +1,6 @@
 //! Pictures of looks that were made up.
 
-use super::{Choice, KeyCode, KeyModifiers, Look, PAPER, Picture, obey, on_paper};
+use super::{Choice, KeyCode, KeyModifiers, Look, PAPER, Picture, obey, on_paper, on_sheet};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
@@ -86,6 +86,7 @@ fn the_picture_has_rates_of_what_happened_in_between() {
     line(&paper, &["dns", "[fd77::100]:53/udp", "0 of 0 up"]);
     line(&paper, &["no_service", "2.00 k/s", "9000 in all"]);
     line(&paper, &["bad_checksum", "0/s", "7 in all"]);
+    assert!(paper.lines().all(|line| !line.is_empty()), "no line is wasted\n{paper}");
     assert!(!paper.contains("rate_limited"), "what never happened is not shown\n{paper}");
 }
 
@@ -122,8 +123,8 @@ fn a_small_screen_and_an_empty_node_are_drawn_too() {
     let start = Instant::now();
     let empty = Picture::new(&nothing(start), &nothing(start), None);
     for size in [(1, 1), (20, 5), (80, 24), (300, 100)] {
-        on_paper(&empty, size);
-        on_paper(&picture(1), size);
+        on_sheet(&empty, size);
+        on_sheet(&picture(1), size);
     }
 }
 
