@@ -1,6 +1,7 @@
 //! Slots: how records cross the rings between a worker and the control core. Each lies in one to five slots of 16 bytes
 //! exactly as it goes over the wire, so that an IPv4 session costs half a cache line and nobody encodes twice.
 
+use super::memory::prefetch_to_write;
 use crate::{
     packet::Family,
     protocol::sync::{MAX_RECORD, Record, SessionRecord, length_of, names_instance},
@@ -200,7 +201,14 @@ impl Stage {
     /// afterwards, until [`Self::clear`].
     #[must_use]
     pub fn flush(&self, ring: &mut rtrb::Producer<Slot>) -> bool {
-        ring.push_entire_slice(&self.slots[..self.used]).is_ok()
+        let passed = ring.push_entire_slice(&self.slots[..self.used]).is_ok();
+        // Soon as many will follow, into lines that the other core had last.
+        if let Ok(mut next) = ring.write_chunk_uninit(self.used) {
+            let (first, second) = next.as_mut_slices();
+            prefetch_to_write(first);
+            prefetch_to_write(second);
+        }
+        passed
     }
 
     /// Forgets everything.

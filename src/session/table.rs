@@ -181,6 +181,12 @@ impl<F: Family> Table<F> {
         self.fresh as usize - self.recycled.len()
     }
 
+    /// Whether it holds as many as it can. It may refuse a session before, when the places of its tuples are taken.
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        self.recycled.is_empty() && self.fresh as usize == self.sessions.len()
+    }
+
     /// Whether it holds none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

@@ -136,6 +136,10 @@ fn try_open<F: WorkerFamily>(
     if !service.admits(source) {
         return Err(DropReason::SourceRefused);
     }
+    // Before anything that costs: with a full table every packet of a flood comes here.
+    if F::table(sessions).is_full() {
+        return Err(DropReason::SessionTableFull);
+    }
     let way_back = views.routes.way(source).ok_or(DropReason::NoRoute)?;
     let client = Client { flow: agreed_hash(&flow.tuple, flow.protocol), source };
     let backend = service.select(&client, |backend| context.active(backend)).ok_or(DropReason::NoBackend)?;
