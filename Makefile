@@ -4,7 +4,7 @@
 
 BUILD_PACKAGES := libdpdk-dev dpdk-dev libclang-dev pkg-config gcc
 LAB_PACKAGES := iproute2 iputils-ping ethtool curl nginx-light wrk iperf3 tcpdump tshark libusrsctp-examples \
-  frr bird2 keepalived prometheus
+  frr bird2 keepalived prometheus nftables
 
 .PHONY: build demo test nic-test lint virtual unit lab api-fuzz instructions accept-instructions tables compare contest bench \
     build-packages lab-packages

@@ -118,6 +118,8 @@ pub struct Load {
     pub opened: u64,
     /// Sessions now.
     pub sessions: u64,
+    /// The last of those opened, so many in a row on each worker, that have had no answer yet.
+    pub unanswered: u64,
 }
 
 impl Shared {
@@ -130,6 +132,7 @@ impl Shared {
             load.bytes += bytes;
             load.opened += opened;
             load.sessions += counters.active(id);
+            load.unanswered += counters.unanswered(id);
         }
         load
     }

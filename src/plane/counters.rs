@@ -3,7 +3,7 @@
 use super::Words;
 use crate::types::{BackendId, DropReason};
 use crossbeam::utils::CachePadded;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 macro_rules! counters {
     ($($(#[doc = $doc:literal])* $variant:ident = $name:literal,)*) => {
@@ -205,13 +205,21 @@ pub struct BackendCounters {
 struct BackendSlot {
     packets: AtomicU64,
     bytes: AtomicU64,
-    active: AtomicU64,
     opened: AtomicU64,
+    active: AtomicU32,
+    /// Sessions opened since the last one that was answered.
+    unanswered: AtomicU32,
 }
 
 /// Not a read-modify-write: there is one writer.
 #[inline]
 fn bump(word: &AtomicU64, n: u64) {
+    word.store(word.load(Relaxed).wrapping_add(n), Relaxed);
+}
+
+/// As [`bump`]; `n` may be -1.
+#[inline]
+fn bump_short(word: &AtomicU32, n: u32) {
     word.store(word.load(Relaxed).wrapping_add(n), Relaxed);
 }
 
@@ -234,8 +242,17 @@ impl BackendCounters {
     #[inline]
     pub fn opened(&self, backend: BackendId) {
         if let Some(slot) = self.slots.get(backend.index()) {
-            bump(&slot.active, 1);
             bump(&slot.opened, 1);
+            bump_short(&slot.active, 1);
+            bump_short(&slot.unanswered, 1);
+        }
+    }
+
+    /// The backend has answered a session that was opening. Owner only.
+    #[inline]
+    pub fn answered(&self, backend: BackendId) {
+        if let Some(slot) = self.slots.get(backend.index()) {
+            slot.unanswered.store(0, Relaxed);
         }
     }
 
@@ -243,7 +260,7 @@ impl BackendCounters {
     #[inline]
     pub fn adopted(&self, backend: BackendId) {
         if let Some(slot) = self.slots.get(backend.index()) {
-            bump(&slot.active, 1);
+            bump_short(&slot.active, 1);
         }
     }
 
@@ -251,14 +268,19 @@ impl BackendCounters {
     #[inline]
     pub fn ended(&self, backend: BackendId) {
         if let Some(slot) = self.slots.get(backend.index()) {
-            bump(&slot.active, 1u64.wrapping_neg());
+            bump_short(&slot.active, 1u32.wrapping_neg());
         }
     }
 
     /// Sessions now.
     #[inline]
     pub fn active(&self, backend: BackendId) -> u64 {
-        self.slots.get(backend.index()).map_or(0, |slot| slot.active.load(Relaxed))
+        self.slots.get(backend.index()).map_or(0, |slot| slot.active.load(Relaxed).into())
+    }
+
+    /// The last sessions opened, so many in a row, that have had no answer; those under way included.
+    pub fn unanswered(&self, backend: BackendId) -> u64 {
+        self.slots.get(backend.index()).map_or(0, |slot| slot.unanswered.load(Relaxed).into())
     }
 
     /// Packets and bytes forwarded, both directions, and sessions opened, since the slot was first used.
@@ -308,6 +330,9 @@ mod tests {
         counters.packet(backend, 60);
         counters.ended(backend);
         assert_eq!((counters.active(backend), counters.totals(backend)), (1, (1, 60, 2)));
+        assert_eq!(counters.unanswered(backend), 2);
+        counters.answered(backend);
+        assert_eq!(counters.unanswered(backend), 0);
         counters.packet(BackendId(4), 60);
         assert_eq!(counters.totals(BackendId(4)), (0, 0, 0));
     }

@@ -9,7 +9,7 @@ use crate::{
     packet::{Divisible, ETHER_VLAN, Flow, icmp::ErrorMessage},
     plane::NextHop,
     port::Packet,
-    session::{Direction, Session, track},
+    session::{Direction, Session, State, track},
     types::{DropReason, Mac},
 };
 
@@ -62,10 +62,13 @@ pub(super) fn forward<F: WorkerFamily, P: Packet>(
     }
     write_macs(frame, outside, hop.mac);
     let verdict = if too_big { Verdict::Split(outside.id) } else { Verdict::Transmit(outside.id) };
-    if session.state != before
-        && let Some(journal) = &mut context.journal
-    {
-        journal.moved(session, before);
+    if session.state != before {
+        if before == State::Opening && direction == Direction::Outbound {
+            context.backends.answered(session.backend());
+        }
+        if let Some(journal) = &mut context.journal {
+            journal.moved(session, before);
+        }
     }
     verdict
 }

@@ -159,3 +159,34 @@ fn a_check_that_flaps_moves_no_session() {
     println!("{report}");
     assert!(!report.contains("Socket errors") && !report.contains("Non-2xx"), "{report}");
 }
+
+/// No probe is configured: what clients find is told all the same.
+#[test]
+fn a_backend_that_answers_no_client_is_told_of() {
+    let world = World::new(1, |hosts| NodeConfig::default().service(("tcp", 80, Some(8080)), hosts, ""));
+    let [vip, _] = crate::vips(80);
+    let knock = |count: usize| {
+        world.client.namespace.enter(|| {
+            for _ in 0..count {
+                let _ = std::net::TcpStream::connect_timeout(&vip, Duration::from_millis(50));
+            }
+        });
+    };
+    let says = |text: &str| {
+        let found = wait_for(PATIENCE, || {
+            knock(4);
+            world.node.program.log().contains(text).then_some(())
+        });
+        assert!(found.is_some(), "{text} in {}", world.node.program.log());
+    };
+    knock(20);
+    assert!(!world.node.program.log().contains("has not answered"), "{}", world.node.program.log());
+    let backend = &world.backends[0].namespace;
+    backend
+        .shell("nft add table ip f; nft add chain ip f in '{ type filter hook input priority 0; }'")
+        .unwrap();
+    backend.shell("nft add rule ip f in tcp dport 8080 drop").unwrap();
+    says("backend 10.77.0.21 of tcp-80-v4 has not answered the last");
+    backend.shell("nft delete table ip f").unwrap();
+    says("backend 10.77.0.21 of tcp-80-v4 answers clients again");
+}

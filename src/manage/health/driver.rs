@@ -4,6 +4,7 @@ use super::{
     Statuses,
     check::Check,
     outcome::{Failure, Outcome},
+    passive::{Hint, Openings, Passive},
     plan::{Exits, Plan, Planned, User},
     probe::Prober,
     schedule::{Order, Schedule},
@@ -11,7 +12,7 @@ use super::{
 use crate::{
     manage::{Changes, EventLog, Registry, Saved, ServiceList, Severity, Shared},
     plane::Routes,
-    types::{Duration, Instant},
+    types::{Duration, Instant, Protocol},
 };
 use std::{
     collections::HashMap,
@@ -32,6 +33,8 @@ const LOOK: Span = Span::from_millis(100);
 const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
 /// Backends that are told of one by one; of more at once, how many.
 const ONE_BY_ONE: usize = 16;
+/// How often what clients find is looked at.
+const LOOK_AT_CLIENTS: Span = Span::from_secs(1);
 /// From one complaint to the next.
 const COMPLAIN: Duration = Duration::from_secs(60);
 /// Trouble that is over sooner is not told of, such as that of interfaces which are just coming up.
@@ -60,6 +63,7 @@ impl Health {
             seen: None,
             news: HashMap::new(),
             trouble: Trouble::default(),
+            passive: Passive::default(),
             began: time::Instant::now(),
             shared,
             changes,
@@ -107,6 +111,7 @@ struct Driver {
     /// What the registry is still to be told.
     news: HashMap<User, News>,
     trouble: Trouble,
+    passive: Passive,
     began: time::Instant,
     shared: Arc<Shared>,
     changes: Changes,
@@ -135,12 +140,15 @@ impl Driver {
         let (to, mut ended) = unbounded_channel();
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut look_at_clients = interval(LOOK_AT_CLIENTS);
+        look_at_clients.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut telling: Option<JoinHandle<bool>> = None;
         loop {
             let due = self.schedule.next_due().unwrap_or(Instant::MAX).since(Instant::ZERO);
             let due = self.began + Span::from(due.min(self.elapsed() + LONGEST_SLEEP));
             tokio::select! {
                 _ = look.tick() => self.look(),
+                _ = look_at_clients.tick() => self.look_at_clients(),
                 Some((order, outcome, took)) = ended.recv() => self.hear(&order, outcome, took),
                 told = told(&mut telling) => {
                     telling = None;
@@ -257,6 +265,35 @@ impl Driver {
             tell_events(&events, changed);
             true
         })
+    }
+
+    /// What clients' SYNs say of backends, whether these are probed or not.
+    fn look_at_clients(&mut self) {
+        let services = self.shared.services.load();
+        let tcp = services.iter().filter(|service| service.wanted.protocol == Protocol::Tcp);
+        let all = tcp.flat_map(|service| service.backends.iter().map(move |backend| (service, backend)));
+        let openings = all.clone().map(|(_, backend)| {
+            let load = self.shared.load_of(backend.id);
+            (backend.id, Openings { opened: load.opened, unanswered: load.unanswered })
+        });
+        for (id, hint) in self.passive.look(openings) {
+            let Some((service, backend)) = all.clone().find(|(_, backend)| backend.id == id) else {
+                continue;
+            };
+            let (name, address) = (&service.wanted.name, backend.wanted.address);
+            let (severity, text) = match hint {
+                Hint::Mute(count) => (
+                    Severity::Warn,
+                    format!(
+                        "backend {address} of {name} has not answered the last {count} clients: is it there?"
+                    ),
+                ),
+                Hint::Answers => {
+                    (Severity::Info, format!("backend {address} of {name} answers clients again"))
+                }
+            };
+            self.events.tell(severity, "health", text);
+        }
     }
 
     fn complain(&mut self) {

@@ -13,6 +13,7 @@ mod check;
 mod driver;
 mod machine;
 mod outcome;
+mod passive;
 mod plan;
 mod probe;
 mod report;

@@ -112,7 +112,9 @@ mod tests {
             Registry::new(&Config::parse(NODE, "x", &Machine::with_cores(8)).unwrap()).unwrap();
         let mut ledger = Ledger::default();
         let mut now = Instant::now();
-        let load = |each: u64| move |_| Load { packets: each, bytes: 60 * each, opened: 1, sessions: 1 };
+        let load = |each: u64| {
+            move |_| Load { packets: each, bytes: 60 * each, opened: 1, sessions: 1, unanswered: 0 }
+        };
         let mut replace = |wanted: Vec<_>| {
             now += std::time::Duration::from_secs(1000);
             registry.replace_all(Source::Api, wanted, now).unwrap();

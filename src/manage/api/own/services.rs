@@ -60,6 +60,8 @@ struct BackendStatus {
     sessions: u64,
     /// Since it was added.
     sessions_total: u64,
+    /// The last ones opened, so many in a row, that the backend has not answered yet.
+    unanswered: u64,
     /// Both directions.
     packets: u64,
     /// Both directions.
@@ -145,6 +147,7 @@ impl BackendStatus {
             ends_in_ms: left.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX)),
             sessions: load.sessions,
             sessions_total: load.opened,
+            unanswered: load.unanswered,
             packets: load.packets,
             bytes: load.bytes,
             health: None,
