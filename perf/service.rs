@@ -4,7 +4,7 @@
 
 use criterion::{BatchSize, BenchmarkId, Criterion};
 use hitless::{
-    service::{Backend, BuildError, Client, SchedulerKind, ServiceSpec, ServiceTable},
+    service::{Backend, BuildError, Change, Client, SchedulerKind, ServiceSpec, ServiceTable, TableBuilder},
     types::{BackendId, Duration, InstanceId, Protocol, ServiceId},
 };
 use std::{hint::black_box, net::IpAddr};
@@ -27,6 +27,7 @@ fn service(id: u32, scheduler: SchedulerKind, backends: u32) -> ServiceSpec {
         name: format!("s{id}"),
         instance: InstanceId(0),
         vip: address(id),
+        secondary_vips: Vec::new(),
         ports: 80..=80,
         protocol: Protocol::Tcp,
         scheduler,
@@ -133,6 +134,18 @@ fn build(c: &mut Criterion) -> Result<(), BuildError> {
                 |specs| ServiceTable::build(black_box(specs), [], Some(&previous)),
                 BatchSize::PerIteration,
             );
+        });
+        let mut builder = TableBuilder::new([])?;
+        builder
+            .apply(services(count, SchedulerKind::Maglev, backends).into_iter().map(Change::Put).collect())?;
+        let mut available = true;
+        group.bench_function(BenchmarkId::new("one backend fails, by steps", &name), |b| {
+            b.iter(|| {
+                let mut spec = service(0, SchedulerKind::Maglev, backends);
+                available = !available;
+                spec.backends[0].available = available;
+                builder.apply(vec![Change::Put(spec)])
+            });
         });
     }
     Ok(())

@@ -175,6 +175,7 @@ fn service(backends: u32) -> ServiceSpec {
         name: "bench".into(),
         instance: InstanceId(0),
         vip: address::<V4>(1),
+        secondary_vips: Vec::new(),
         ports: 80..=80,
         protocol: Protocol::Udp,
         scheduler: SchedulerKind::Maglev,

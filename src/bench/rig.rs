@@ -8,8 +8,8 @@ use super::{
 use crate::{
     packet::{Family, HashKey, Steering, Tuple, V4, V6},
     plane::{
-        BackendCounters, Counters, Examined, HaState, Mapped, NextHop, NextHops, Ownership, Publisher, Route,
-        Routes,
+        BackendCounters, Counters, Examined, HaState, Mapped, NextHop, NextHops, Ownership, Publisher, Relay,
+        Route, Routes,
     },
     port::PortFacts,
     service::{Backend, Role, SchedulerKind, ServiceSpec, ServiceTable},
@@ -167,6 +167,7 @@ pub(super) fn table<F: Family>(shape: &Shape, locals: u32, previous: Option<&Ser
         name: format!("bench{n}"),
         instance: InstanceId(0),
         vip: if n == 0 { shape.vip::<F>() } else { host::<F>(VIPS, n / 30_000 + 1) },
+        secondary_vips: Vec::new(),
         ports: VIP_PORT + (n % 30_000) as u16..=VIP_PORT + (n % 30_000) as u16,
         protocol: shape.protocol,
         scheduler: SchedulerKind::Maglev,
@@ -231,7 +232,10 @@ impl<F: Mapped, P: Dealer> Rig<F, P> {
         let (v4, v6) = if F::VERSION == 4 { (capacity, 0) } else { (0, capacity) };
         let settings = Settings {
             worker: WorkerId(0),
-            ports: facts.into_iter().map(|facts| PortSettings { facts, kernel_interface: false }).collect(),
+            ports: facts
+                .into_iter()
+                .map(|facts| PortSettings { facts, kernel_interface: false, virtual_macs: Vec::new() })
+                .collect(),
             v4: V4::session_memory(v4)?,
             v6: V6::session_memory(v6)?,
             key: KEY,
@@ -239,6 +243,8 @@ impl<F: Mapped, P: Dealer> Rig<F, P> {
             ownership,
             examined: Arc::new(Examined::new(ports.len())),
             links: Arc::default(),
+            relay: Arc::new(Relay::new(ports.len())),
+            ping_witness: false,
             backends: vec![Arc::new(BackendCounters::new(backend_slots))],
             backend_slots,
             local_addresses: LocalAddresses::new(

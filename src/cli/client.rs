@@ -1,40 +1,187 @@
 //! The command line as a client of the API.
 
-use super::{Daemon, Failure};
+use super::Failure;
+use clap::{Args, ValueEnum};
 use serde_json::Value;
-use std::time::Duration;
+use std::{fs, path::PathBuf, sync::Arc, time::Duration};
+use ureq::{
+    Agent, Body,
+    http::{Response, StatusCode},
+    tls::{PemItem, RootCerts, TlsConfig, parse_pem},
+};
 
-const TIMEOUT: Duration = Duration::from_secs(10);
+/// The largest answer that is read.
+const LIMIT: u64 = 1 << 30;
 
-/// Asks the daemon.
-pub(super) fn get(daemon: &Daemon, path: &str) -> Result<Value, Failure> {
-    let host =
-        if daemon.server.contains(':') { format!("[{}]", daemon.server) } else { daemon.server.clone() };
-    let url = format!("http://{host}:{}{path}", daemon.port);
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .timeout_global(Some(TIMEOUT))
-        .http_status_as_error(false)
-        .build()
-        .into();
-    let mut response = agent.get(&url).call().map_err(|error| unreachable_daemon(daemon, &error))?;
-    let status = response.status();
-    let body: Value = response
-        .body_mut()
-        .with_config()
-        .limit(1 << 30)
-        .read_json()
-        .map_err(|error| Failure::Refused(format!("the answer of {url} cannot be read: {error}")))?;
-    if status.is_success() {
-        return Ok(body);
-    }
-    let reason =
-        body.get("result").or(body.get("message")).and_then(Value::as_str).unwrap_or("no reason given");
-    Err(Failure::Refused(format!("the daemon refused: {reason}")))
+/// Which daemon to talk to, and how.
+#[derive(Clone, Debug, Args)]
+pub(super) struct Daemon {
+    /// Address of the running daemon
+    #[arg(
+        short,
+        long,
+        visible_alias = "apiserver",
+        global = true,
+        default_value = "127.0.0.1",
+        value_name = "HOST"
+    )]
+    server: String,
+    /// Its API port
+    #[arg(short, long, global = true, default_value_t = 11111)]
+    port: u16,
+    /// How it is spoken to
+    #[arg(long, value_enum, global = true, default_value_t = Protocol::Http)]
+    protocol: Protocol,
+    /// Certificates to trust, PEM; those of the system's usual authorities otherwise
+    #[arg(long, global = true, value_name = "FILE")]
+    cacert: Option<PathBuf>,
+    /// Token to bear, where the daemon asks for one
+    #[arg(long, global = true, env = "HITLESS_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+    /// Seconds to wait for an answer
+    #[arg(short, long, global = true, default_value_t = 15, value_name = "SECONDS")]
+    timeout: u64,
 }
 
-fn unreachable_daemon(daemon: &Daemon, error: &ureq::Error) -> Failure {
-    Failure::Unreachable(format!(
-        "no hitless answers at {}:{} ({error}): start it with `hitless run -c FILE`, or name it with --server and --port",
-        daemon.server, daemon.port
-    ))
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Protocol {
+    Http,
+    Https,
+}
+
+/// What to send.
+#[derive(Clone, Copy, Debug)]
+enum Method<'a> {
+    Get,
+    Post(&'a Value),
+    Delete,
+}
+
+impl Daemon {
+    /// Reads a path.
+    pub(super) fn get(&self, path: &str) -> Result<Value, Failure> {
+        let mut answer = self.ask(path, Method::Get)?;
+        answer
+            .body_mut()
+            .with_config()
+            .limit(LIMIT)
+            .read_json()
+            .map_err(|error| Failure::Refused(format!("the daemon's answer cannot be read: {error}")))
+    }
+
+    /// Reads a path whose answer is text.
+    pub(super) fn get_text(&self, path: &str) -> Result<String, Failure> {
+        let mut answer = self.ask(path, Method::Get)?;
+        answer
+            .body_mut()
+            .with_config()
+            .limit(LIMIT)
+            .read_to_string()
+            .map_err(|error| Failure::Refused(format!("the daemon's answer cannot be read: {error}")))
+    }
+
+    /// Sends `body` to a path.
+    pub(super) fn post(&self, path: &str, body: &Value) -> Result<(), Failure> {
+        self.ask(path, Method::Post(body)).map(drop)
+    }
+
+    /// Deletes what is at a path.
+    pub(super) fn delete(&self, path: &str) -> Result<(), Failure> {
+        self.ask(path, Method::Delete).map(drop)
+    }
+
+    fn ask(&self, path: &str, method: Method<'_>) -> Result<Response<Body>, Failure> {
+        let host = if self.server.contains(':') { format!("[{}]", self.server) } else { self.server.clone() };
+        let scheme = match self.protocol {
+            Protocol::Http => "http",
+            Protocol::Https => "https",
+        };
+        let url = format!("{scheme}://{host}:{}{path}", self.port);
+        let agent = self.agent()?;
+        let token = self.token.as_ref().map(|token| format!("Bearer {token}"));
+        let sent = match method {
+            Method::Get => with_token(agent.get(&url), token).call(),
+            Method::Delete => with_token(agent.delete(&url), token).call(),
+            Method::Post(body) => with_token(agent.post(&url), token).send_json(body),
+        };
+        let mut answer = sent.map_err(|error| self.unreachable(&error))?;
+        if answer.status().is_success() {
+            return Ok(answer);
+        }
+        let status = answer.status();
+        let said: Value = answer.body_mut().with_config().limit(LIMIT).read_json().unwrap_or_default();
+        let reason = said.get("result").or(said.get("message")).and_then(Value::as_str);
+        let reason = reason.map_or_else(|| status.to_string(), str::to_owned);
+        Err(Failure::Refused(match status {
+            StatusCode::UNAUTHORIZED => {
+                "the daemon wants a token: give it with --token, or in the environment as HITLESS_TOKEN"
+                    .into()
+            }
+            _ => format!("the daemon refused: {reason}"),
+        }))
+    }
+
+    fn agent(&self) -> Result<Agent, Failure> {
+        let mut config = Agent::config_builder()
+            .timeout_global(Some(Duration::from_secs(self.timeout.max(1))))
+            .http_status_as_error(false);
+        if let Some(file) = &self.cacert {
+            let unread = |reason: String| {
+                Failure::Bad(format!(
+                    "--cacert {}: {reason}: give a PEM file of certificates",
+                    file.display()
+                ))
+            };
+            let text = fs::read(file).map_err(|error| unread(error.to_string()))?;
+            let certificates: Vec<_> = parse_pem(&text)
+                .filter_map(|item| match item {
+                    Ok(PemItem::Certificate(certificate)) => Some(certificate),
+                    _ => None,
+                })
+                .collect();
+            if certificates.is_empty() {
+                return Err(unread("it has no certificate".into()));
+            }
+            let roots = RootCerts::Specific(Arc::new(certificates));
+            config = config.tls_config(TlsConfig::builder().root_certs(roots).build());
+        }
+        Ok(config.build().into())
+    }
+
+    fn unreachable(&self, error: &ureq::Error) -> Failure {
+        Failure::Unreachable(format!(
+            "no hitless answers at {}:{} ({error}): start it with `hitless run -c FILE`, or name it with --server and --port",
+            self.server, self.port
+        ))
+    }
+}
+
+fn with_token<B>(request: ureq::RequestBuilder<B>, token: Option<String>) -> ureq::RequestBuilder<B> {
+    match token {
+        Some(token) => request.header("Authorization", token),
+        None => request,
+    }
+}
+
+/// Text as one segment of a path, or a value of a query (RFC 3986).
+pub(super) fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => escaped.push(byte.into()),
+            _ => escaped.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::escaped;
+
+    #[test]
+    fn segments_are_escaped() {
+        assert_eq!(escaped("a_B-1.~"), "a_B-1.~");
+        assert_eq!(escaped("ns/web:llb-inst0?é"), "ns%2Fweb%3Allb-inst0%3F%C3%A9");
+    }
 }

@@ -2,15 +2,20 @@
 
 mod check;
 mod client;
+mod create;
+mod delete;
 #[cfg(feature = "dpdk")]
 mod devices;
 mod get;
+mod lb;
 mod measure;
+mod operate;
 #[cfg(feature = "dpdk")]
 mod start;
 mod table;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use client::Daemon;
 use std::{path::PathBuf, process::ExitCode};
 
 /// Layer-4 load balancer on DPDK: full NAT, microsecond failover, no session lost.
@@ -21,17 +26,6 @@ pub struct Cli {
     daemon: Daemon,
     #[command(subcommand)]
     command: Command,
-}
-
-/// Which daemon to talk to.
-#[derive(Clone, Debug, Args)]
-struct Daemon {
-    /// Address of the running daemon
-    #[arg(short, long, global = true, default_value = "127.0.0.1", value_name = "HOST")]
-    server: String,
-    /// Its API port
-    #[arg(short, long, global = true, default_value_t = 11111)]
-    port: u16,
 }
 
 #[derive(Debug, Subcommand)]
@@ -63,6 +57,50 @@ enum Command {
     Get {
         #[command(subcommand)]
         what: get::Get,
+    },
+    /// Create a service, a BFD session or an endpoint
+    Create {
+        #[command(subcommand)]
+        what: create::Create,
+    },
+    /// Change a BFD session or how much is logged
+    Set {
+        #[command(subcommand)]
+        what: create::Set,
+    },
+    /// Delete services, a BFD session or an endpoint
+    Delete {
+        #[command(subcommand)]
+        what: delete::Delete,
+    },
+    /// Give a backend no new sessions, and end those it has at a deadline
+    Drain {
+        /// The service's name, or VIP:PORT/PROTOCOL
+        service: String,
+        /// ADDRESS, or ADDRESS:PORT where a service has several at one address
+        backend: String,
+        /// Seconds until the sessions it has end; the service's drain_timeout_s otherwise
+        #[arg(long, value_name = "SECONDS", conflicts_with = "undo")]
+        deadline: Option<u32>,
+        /// Take it back: new sessions go there again
+        #[arg(long)]
+        undo: bool,
+    },
+    /// Print the configuration file that would make the daemon as it is now
+    Save {
+        /// Write it to a file instead
+        #[arg(short, long, value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
+    /// Hand over to the peer, and wait until it serves
+    Switchover {
+        /// The HA instance; all that the daemon serves otherwise
+        instance: Option<String>,
+    },
+    /// Print what makes a shell complete this command's words
+    Completion {
+        /// For bash: hitless completion bash > /etc/bash_completion.d/hitless
+        shell: clap_complete::Shell,
     },
     /// Measure this machine; needs neither a NIC nor root
     Bench {
@@ -124,6 +162,18 @@ impl Command {
         match self {
             Self::Check { config, show } => check::run(&config, show),
             Self::Get { what } => what.run(daemon),
+            Self::Create { what } => what.run(daemon),
+            Self::Set { what } => what.run(daemon),
+            Self::Delete { what } => what.run(daemon),
+            Self::Drain { service, backend, deadline, undo } => {
+                operate::drain(daemon, &service, &backend, deadline, undo)
+            }
+            Self::Save { file } => operate::save(daemon, file.as_deref()),
+            Self::Switchover { instance } => operate::switch_over(daemon, instance.as_deref()),
+            Self::Completion { shell } => {
+                clap_complete::generate(shell, &mut Cli::command(), "hitless", &mut std::io::stdout());
+                Ok(())
+            }
             Self::Bench { what } => what.run(),
             #[cfg(feature = "dpdk")]
             Self::Run { config } => start::run(&config),

@@ -13,9 +13,11 @@ mod api;
 mod bfd;
 mod cores;
 mod cross;
+mod difference;
 mod form;
 mod ha;
 mod health;
+mod json;
 mod kind;
 mod machine;
 mod nat;
@@ -45,6 +47,8 @@ pub use port::{Port, Route};
 pub use port_range::{PortRange, PortRangeParseError};
 pub use report::{Mistake, Mistakes};
 pub use service::{Backend, ClientAddress, Mode, Scheduler, Service};
+
+pub(crate) use text::{is_edge, is_host};
 
 use crate::types::InstanceId;
 use form::{Form, Section, may, must};
@@ -89,7 +93,7 @@ impl Section for Config {
         form.tables(must("port"), &mut self.ports, 1..=32);
         form.tables(may("route"), &mut self.routes, 0..=1_048_576);
         form.table(may("nat"), &mut self.nat);
-        form.tables(may("service"), &mut self.services, 0..=1_048_576);
+        form.tables(may("service"), &mut self.services, 0..=65_536);
         form.optional(may("ha"), &mut self.ha);
         form.table(may("api"), &mut self.api);
         form.table(may("limits"), &mut self.limits);
@@ -155,6 +159,17 @@ impl Config {
         self.ha.as_ref().map_or_else(|| slice::from_ref(&*BUILT_IN), |ha| &ha.instances)
     }
 
+    /// The instance of services and local addresses that name none; empty if each must name one.
+    pub fn default_instance(&self) -> &str {
+        match self.instances() {
+            [only] => &only.name,
+            several => {
+                let default = several.iter().find(|instance| instance.name == DEFAULT_INSTANCE);
+                default.map_or("", |instance| &instance.name)
+            }
+        }
+    }
+
     /// The instance called `name`.
     pub fn instance_id(&self, name: &str) -> Option<InstanceId> {
         let place = self.instances().iter().position(|instance| instance.name == name)?;
@@ -163,14 +178,7 @@ impl Config {
 
     /// Fills in the defaults that depend on other sections: instances and the path to the peer.
     fn resolve(&mut self) {
-        let name = match self.instances() {
-            [only] => only.name.clone(),
-            several => several
-                .iter()
-                .find(|instance| instance.name == DEFAULT_INSTANCE)
-                .map(|instance| instance.name.clone())
-                .unwrap_or_default(),
-        };
+        let name = self.default_instance().to_owned();
         let of_services = self.services.iter_mut().map(|service| &mut service.instance);
         let of_addresses = self.nat.local_addresses.iter_mut().map(|local| &mut local.instance);
         for unnamed in of_services.chain(of_addresses).filter(|instance| instance.is_empty()) {

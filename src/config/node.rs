@@ -54,9 +54,9 @@ impl Section for Dpdk {
 /// `[limits]`: the capacity of every table. What does not fit is refused or counted, never waited for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Services, from file and API together; 1 to 1048576.
+    /// Services, from file and API together; 1 to 65536.
     pub services: u32,
-    /// Backends of all services together; 1 to 4194304.
+    /// Backends of all services together; 1 to 1048576.
     pub backends: u32,
     /// Routes; 1 to 1048576.
     pub routes: u32,
@@ -83,8 +83,8 @@ impl Default for Limits {
 
 impl Section for Limits {
     fn keys<F: Form>(&mut self, form: &mut F) {
-        form.value(may("services"), &mut self.services, integer(1..=1_048_576));
-        form.value(may("backends"), &mut self.backends, integer(1..=4_194_304));
+        form.value(may("services"), &mut self.services, integer(1..=65_536));
+        form.value(may("backends"), &mut self.backends, integer(1..=1_048_576));
         form.value(may("routes"), &mut self.routes, integer(1..=1_048_576));
         form.value(may("neighbors"), &mut self.neighbors, integer(1..=1_048_576));
         form.value(may("held_packets"), &mut self.held_packets, integer(1..=65_536));
@@ -148,9 +148,9 @@ args = ["--log-level=8", "a\nb", 5]
 #! 34: dpdk.args[2]: is 5, allowed is text of 1 to 1024 bytes on one line
 [limits]
 services = 0
-#! 12: limits.services: is 0, allowed is a whole number from 1 to 1048576
+#! 12: limits.services: is 0, allowed is a whole number from 1 to 65536
 backends = -1
-#! 12: limits.backends: is -1, allowed is a whole number from 1 to 4194304
+#! 12: limits.backends: is -1, allowed is a whole number from 1 to 1048576
 routes = 1.5
 #! 10: limits.routes: is 1.5, allowed is a whole number from 1 to 1048576
 neighbors = 99999999999999999999

@@ -52,6 +52,8 @@ pub struct Service {
     pub instance: String,
     /// The virtual address.
     pub vip: IpAddr,
+    /// Further virtual addresses that are served the same, of the same family; at most 16.
+    pub secondary_vips: Vec<IpAddr>,
     /// Where it listens.
     pub port: PortRange,
     /// Its transport.
@@ -66,7 +68,9 @@ pub struct Service {
     pub allowed_sources: Vec<Prefix>,
     /// How backends learn the client's address.
     pub client_address: ClientAddress,
-    /// At most 4096, of the VIP's family.
+    /// A backend that is removed keeps its sessions for so long; up to 1 day, zero for not at all.
+    pub drain_timeout: Duration,
+    /// At most 1024, of the VIP's family.
     pub backends: Vec<Backend>,
     /// How backends are probed.
     pub health: Health,
@@ -78,6 +82,7 @@ impl Default for Service {
             name: String::new(),
             instance: String::new(),
             vip: Ipv4Addr::UNSPECIFIED.into(),
+            secondary_vips: Vec::new(),
             port: PortRange::UNPRIVILEGED,
             protocol: Protocol::Tcp,
             mode: Mode::FullNat,
@@ -85,6 +90,7 @@ impl Default for Service {
             idle_timeout: Self::default_idle_timeout(Protocol::Tcp),
             allowed_sources: Vec::new(),
             client_address: ClientAddress::None,
+            drain_timeout: Duration::from_secs(300),
             backends: Vec::new(),
             health: Health::default(),
         }
@@ -99,6 +105,11 @@ impl Service {
             Protocol::Udp | Protocol::Sctp => Duration::from_secs(300),
         }
     }
+
+    /// All its virtual addresses.
+    pub fn vips(&self) -> impl Iterator<Item = IpAddr> {
+        std::iter::once(self.vip).chain(self.secondary_vips.iter().copied())
+    }
 }
 
 impl Section for Service {
@@ -106,6 +117,7 @@ impl Section for Service {
         form.value(must("name"), &mut self.name, name());
         form.value(may("instance"), &mut self.instance, name());
         form.value(must("vip"), &mut self.vip, address());
+        form.list(may("secondary_vips"), &mut self.secondary_vips, address(), 0..=16);
         form.value(must("port"), &mut self.port, Ports);
         form.value(may("protocol"), &mut self.protocol, OneOf);
         form.value(may("mode"), &mut self.mode, OneOf);
@@ -114,7 +126,8 @@ impl Section for Service {
         form.value_or(may("idle_timeout_s"), &mut self.idle_timeout, idle, seconds(1..=604_800));
         form.list(may("allowed_sources"), &mut self.allowed_sources, subnet(), 0..=1024);
         form.value(may("client_address"), &mut self.client_address, OneOf);
-        form.tables(may("backends"), &mut self.backends, 0..=4096);
+        form.value(may("drain_timeout_s"), &mut self.drain_timeout, seconds(0..=86_400));
+        form.tables(may("backends"), &mut self.backends, 0..=1024);
         form.table(may("health"), &mut self.health);
     }
 }
@@ -126,7 +139,7 @@ pub struct Backend {
     pub address: IpAddr,
     /// Its port, never 0; `None`: the port the client asked for.
     pub port: Option<u16>,
-    /// Its share of sessions beside the other backends' weights, 1 to 1000.
+    /// Its share of new sessions beside the other backends' weights, up to 1000; 0 for none.
     pub weight: u16,
 }
 
@@ -143,7 +156,7 @@ impl Section for Backend {
     fn keys<F: Form>(&mut self, form: &mut F) {
         form.value(must("address"), &mut self.address, address());
         form.value(may("port"), &mut self.port, Maybe(integer(1..=65_535)));
-        form.value(may("weight"), &mut self.weight, integer(1..=1000));
+        form.value(may("weight"), &mut self.weight, integer(0..=1000));
     }
 }
 
@@ -176,10 +189,14 @@ idle_timeout_s = 604801
 allowed_sources = ["10.0.0.0", "10.0.0.1/8"]
 #! 20: service[0].allowed_sources[0]: is "10.0.0.0", allowed is a subnet with no bits set after its length, such as "10.0.0.0/8" or "fd00::/64"
 #! 32: service[0].allowed_sources[1]: is "10.0.0.1/8", allowed is a subnet with no bits set after its length, such as "10.0.0.0/8" or "fd00::/64"
+drain_timeout_s = 86401
+#! 19: service[0].drain_timeout_s: is 86401, allowed is a whole number from 0 to 86400
+secondary_vips = ["127.0.0.1"]
+#! 19: service[0].secondary_vips[0]: is "127.0.0.1", allowed is the IP address of one host, such as "10.0.0.1" or "fd00::1"
 client_address = "proxy-v2"
 #! 18: service[0].client_address: "proxy-v2" is not built yet, allowed is "none"
 weight = 5
-#! 1: service[0].weight: unknown key, allowed is name, instance, vip, port, protocol, mode, scheduler, idle_timeout_s, allowed_sources, client_address, backends or health
+#! 1: service[0].weight: unknown key, allowed is name, instance, vip, secondary_vips, port, protocol, mode, scheduler, idle_timeout_s, allowed_sources, client_address, drain_timeout_s, backends or health
 
 [[service]]
 name = "late"
@@ -192,13 +209,13 @@ mode = "nat"
 client_address = "toa"
 #! 18: service[1].client_address: "toa" is not built yet, allowed is "none"
 backends = [
-  { address = "localhost", port = 0, weight = 0 },
+  { address = "localhost", port = 0, weight = -1 },
 #! 15: service[1].backends[0].address: is "localhost", allowed is the IP address of one host, such as "10.0.0.1" or "fd00::1"
 #! 35: service[1].backends[0].port: is 0, allowed is a whole number from 1 to 65535
-#! 47: service[1].backends[0].weight: is 0, allowed is a whole number from 1 to 1000
+#! 47: service[1].backends[0].weight: is -1, allowed is a whole number from 0 to 1000
   { address = "10.77.0.21", port = "8080", weight = 1001 },
 #! 36: service[1].backends[1].port: is "8080", allowed is a whole number from 1 to 65535
-#! 53: service[1].backends[1].weight: is 1001, allowed is a whole number from 1 to 1000
+#! 53: service[1].backends[1].weight: is 1001, allowed is a whole number from 0 to 1000
   { adress = "10.77.0.22", prot = 8080 },
 #! 5: service[1].backends[2].adress: unknown key, did you mean address?
 #! 28: service[1].backends[2].prot: unknown key, did you mean port?

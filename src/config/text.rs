@@ -114,7 +114,7 @@ pub(super) const fn device() -> Parsed<String> {
 
 /// A host that packets can be sent to and that can send: not a group, nobody, this machine, or an IPv4 address
 /// in IPv6's clothes.
-fn is_host(address: &IpAddr) -> bool {
+pub(crate) fn is_host(address: &IpAddr) -> bool {
     let plain = match address {
         IpAddr::V4(v4) => !v4.is_broadcast(),
         IpAddr::V6(v6) => v6.to_ipv4_mapped().is_none(),
@@ -124,7 +124,7 @@ fn is_host(address: &IpAddr) -> bool {
 
 /// Whether `address` names the subnet itself (in IPv6: its routers, RFC 4291 section 2.6.1) or everyone in it.
 /// Point-to-point links have no such addresses (RFC 3021, RFC 6164).
-pub(super) fn is_edge(subnet: &Prefix, address: IpAddr) -> bool {
+pub(crate) fn is_edge(subnet: &Prefix, address: IpAddr) -> bool {
     let point_to_point = match address {
         IpAddr::V4(_) => 31,
         IpAddr::V6(_) => 127,

@@ -56,6 +56,8 @@ pub(super) struct Owned<'a> {
     pub(super) addresses: &'a NodeAddresses,
     pub(super) services: &'a ServiceTable,
     pub(super) ownership: &'a Ownership,
+    /// By which addresses of instances are reached, in place of the port's.
+    pub(super) virtual_macs: &'a [Mac],
 }
 
 impl Owner for Owned<'_> {
@@ -63,12 +65,15 @@ impl Owner for Owned<'_> {
         let mac = self.addresses.mac(port)?;
         match self.services.role(address)? {
             Role::Node(own) => (own == port).then_some(mac),
-            Role::Vip(instance) | Role::Local(instance) => self.ownership.serves(instance).then_some(mac),
+            Role::Vip(instance) | Role::Local(instance) => {
+                let moving = self.virtual_macs.get(instance.index()).copied();
+                self.ownership.serves(instance).then_some(moving.unwrap_or(mac))
+            }
         }
     }
 
     fn is_own_mac(&self, port: PortId, mac: Mac) -> bool {
-        self.addresses.mac(port) == Some(mac)
+        self.addresses.mac(port) == Some(mac) || self.virtual_macs.contains(&mac)
     }
 }
 

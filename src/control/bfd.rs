@@ -1,13 +1,13 @@
 //! BFD on the control core: hears, judges and speaks for all sessions, and measures how well.
 
-use super::outlet::Outlet;
+use super::{CommandError, outlet::Outlet};
 use crate::{
     packet::{ETHER_IPV4, ETHER_IPV6, Ethernet},
     plane::{Bulletin, Histogram, NextHops, Routes},
     port::Port,
     protocol::bfd::{
-        AddError, Change, Counters, MAX_DATAGRAM, Path, Random, Receipt, SessionId, Sessions, Settings,
-        Status, Timers,
+        AddError, Change, Counters, Diagnostic, MAX_DATAGRAM, Path, Random, Receipt, Session, SessionId,
+        Sessions, Settings, Status, Timers,
     },
     types::{Duration, Instant, PortId},
 };
@@ -55,14 +55,16 @@ pub struct BfdView {
     timings: Box<[Timing]>,
 }
 
-impl BfdView {
-    fn new() -> Self {
+impl Default for BfdView {
+    fn default() -> Self {
         Self {
             entries: Bulletin::new(|| Vec::with_capacity(MAX_BFD_SESSIONS)),
             timings: (0..MAX_BFD_SESSIONS).map(|_| Timing::default()).collect(),
         }
     }
+}
 
+impl BfdView {
     /// The sessions.
     pub fn list(&self) -> Vec<BfdEntry> {
         self.entries.read()
@@ -84,6 +86,8 @@ pub(super) struct Bfd {
     /// Sessions that heard packets without such a time since the last turn began.
     unsettled: ArrayVec<SessionId, MAX_BFD_SESSIONS>,
     changes: Changes,
+    /// Sessions that end once the peer has been told.
+    leaving: [bool; MAX_BFD_SESSIONS],
     /// Packets known to be lost on this side, port by port, at the last judgement.
     lost: Vec<u64>,
 }
@@ -92,10 +96,11 @@ impl Bfd {
     pub(super) fn new(seed: u64, ports: usize) -> Self {
         Self {
             sessions: Sessions::new(MAX_BFD_SESSIONS as u16, Random::seeded(seed)),
-            view: Arc::new(BfdView::new()),
+            view: Arc::default(),
             stamped: [false; MAX_BFD_SESSIONS],
             unsettled: ArrayVec::new(),
             changes: Changes::new(),
+            leaving: [false; MAX_BFD_SESSIONS],
             lost: vec![0; ports],
         }
     }
@@ -124,6 +129,58 @@ impl Bfd {
         for id in self.unsettled.drain(..) {
             if let Some(session) = self.sessions.get_mut(id) {
                 session.settle(now);
+            }
+        }
+    }
+
+    /// The session in a slot, unless it is ending.
+    pub(super) fn session(&self, slot: usize) -> Option<&Session> {
+        let (_, session) = self.sessions.iter().find(|(id, _)| id.index() == slot)?;
+        (!self.leaving[slot]).then_some(session)
+    }
+
+    pub(super) fn change(&mut self, id: SessionId, timers: Timers) -> Result<(), CommandError> {
+        self.sessions.get_mut(id).ok_or(CommandError::NoSession)?.reconfigure(timers);
+        Ok(())
+    }
+
+    /// Ends a session; the peer hears AdminDown for its detection time.
+    pub(super) fn retire(&mut self, id: SessionId, now: Instant) -> Result<(), CommandError> {
+        let session = self.sessions.get_mut(id).ok_or(CommandError::NoSession)?;
+        let change = session.disable(Diagnostic::ADMINISTRATIVELY_DOWN, now);
+        self.leaving[id.index()] = true;
+        if let Some(change) = change {
+            self.note(id, change);
+        }
+        Ok(())
+    }
+
+    /// Says AdminDown on all sessions with this diagnostic, or lets them come up again.
+    pub(super) fn set_admin_down(&mut self, diagnostic: Option<Diagnostic>, now: Instant) {
+        for slot in 0..MAX_BFD_SESSIONS {
+            let Some((id, _)) = self.sessions.iter().find(|(id, _)| id.index() == slot) else { continue };
+            let Some(session) = self.sessions.get_mut(id).filter(|_| !self.leaving[slot]) else { continue };
+            let change = match diagnostic {
+                Some(diagnostic) => session.disable(diagnostic, now),
+                None => session.enable(now),
+            };
+            if let Some(change) = change {
+                self.note(id, change);
+            }
+        }
+    }
+
+    /// Removes sessions that have told their peer.
+    pub(super) fn reap(&mut self, now: Instant) {
+        for slot in 0..MAX_BFD_SESSIONS {
+            if !self.leaving[slot] {
+                continue;
+            }
+            let over = |session: &Session| session.removable_at().is_none_or(|at| at <= now);
+            let found = self.sessions.iter().find(|(id, _)| id.index() == slot);
+            if let Some(id) = found.filter(|(_, session)| over(session)).map(|(id, _)| id) {
+                self.sessions.remove(id);
+                self.leaving[slot] = false;
             }
         }
     }

@@ -7,7 +7,7 @@ use crate::{
     plane::{Examined, Queue},
     port::{BURST, Burst, Packet, Port},
     protocol::{
-        bfd::{MULTI_HOP_PORT, SINGLE_HOP_PORT},
+        bfd::{ECHO_PORT, MULTI_HOP_PORT, SINGLE_HOP_PORT},
         pair::SYNC_PORT,
     },
     types::{Instant, PortId},
@@ -135,9 +135,27 @@ impl<P: Port> Control<P> {
         let Some(ip) = frame.get(start..) else { return };
         match udp_port(ip) {
             Some(SINGLE_HOP_PORT | MULTI_HOP_PORT) => self.bfd.hear(port, ip, received, now),
-            Some(SYNC_PORT) => self.hear_pair(frame, now),
-            _ => {}
+            Some(SYNC_PORT) => self.hear_pair(frame, received.0, now),
+            Some(ECHO_PORT) => self.hear_echo(port, ip, received.0),
+            Some(_) => {}
+            None => {
+                self.hear_ping(ip, received.0);
+                if self.kernel_interfaces.get(port.index()) == Some(&true) {
+                    // The kernel pings too. Without room it pings again.
+                    let _ = self.kernel.push((port, packet));
+                }
+            }
         }
+    }
+
+    /// How many ports there are.
+    pub(super) const fn ports(&self) -> usize {
+        self.listening.len()
+    }
+
+    /// Until when all that was received on a port had been looked at, at the last judgement.
+    pub(super) fn looked_through(&self, port: usize) -> Instant {
+        self.listening.get(port).map_or(Instant::ZERO, |listening| listening.judged_until)
     }
 }
 

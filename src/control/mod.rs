@@ -2,7 +2,11 @@
 //! who serves, and watches the workers. It never blocks and does bounded work a turn.
 
 mod addresses;
+mod announce;
 mod bfd;
+mod command;
+mod ha;
+mod ha_view;
 mod hear;
 mod neighbors;
 mod outlet;
@@ -15,9 +19,13 @@ mod sync;
 mod sync_view;
 mod view;
 mod watchdog;
+mod witness;
 
 pub use addresses::NodeAddresses;
 pub use bfd::{BfdChange, BfdEntry, BfdView, MAX_BFD_SESSIONS, Timing};
+pub use command::{Answer, Command, CommandError, Mailbox};
+pub use ha::HaSettings;
+pub use ha_view::{HaReport, HaView, WitnessReport};
 pub use outlet::{Allocator, Outlet, OutletPort, Reception};
 pub use pair_view::PairView;
 pub use peer_link::{Io, PeerLink, PeerSettings, body_room};
@@ -28,9 +36,16 @@ pub use view::NeighborView;
 pub use watchdog::{Stall, Watchdog};
 
 use crate::{
-    plane::{Counters, Examined, HaState, Histogram, Links, NextHops, Ownership, Pins, Reader, Routes},
+    plane::{
+        Counters, Examined, HaState, Histogram, Links, NextHops, Ownership, Pins, Reader, Relay, Routes,
+    },
     port::Port,
-    protocol::{bfd as bfd_protocol, neighbor::Neighbors, pair::Difference},
+    protocol::{
+        bfd as bfd_protocol,
+        election::Change,
+        neighbor::Neighbors,
+        pair::{Difference, Kind},
+    },
     service::ServiceTable,
     types::{Duration, InstanceId, Instant, PortId},
     worker::{OnPort, Urgent},
@@ -77,6 +92,10 @@ pub struct Settings<P: Port> {
     pub ownership: Arc<Ownership>,
     /// Which ports have a link.
     pub links: Arc<Links>,
+    /// Where it says where the other node is.
+    pub relay: Arc<Relay>,
+    /// What management asks.
+    pub mailbox: Arc<Mailbox>,
     /// The workers' heartbeats.
     pub workers: Vec<Arc<Counters>>,
     /// A worker that does not turn for so long counts as stalled.
@@ -89,6 +108,8 @@ pub struct Settings<P: Port> {
     pub peer: Option<PeerSettings>,
     /// Session sync with it.
     pub sync: Option<SyncSettings>,
+    /// Who of the two serves.
+    pub ha: Option<HaSettings>,
 }
 
 /// What management is told.
@@ -107,6 +128,8 @@ pub enum Event {
     Stall(Stall),
     /// An instance has a new role.
     State(InstanceId, HaState),
+    /// The election of an instance decided something.
+    Election(Change),
     /// A BFD session changed.
     Bfd(BfdChange),
     /// What keeps the nodes from sharing sessions has changed.
@@ -143,14 +166,22 @@ pub struct Control<P: Port> {
     watchdog: Watchdog,
     events: Arc<ArrayQueue<Event>>,
     housekeeping: Instant,
+    links: Arc<Links>,
+    relay: Arc<Relay>,
+    workers: Vec<Arc<Counters>>,
+    mailbox: Arc<Mailbox>,
     link: Option<PeerLink>,
     sync: Option<SyncCore>,
+    ha: Option<ha::Ha>,
     /// What management was last told of them.
     told: (Option<Difference>, bool),
 }
 
 /// How often it looks at what need not be looked at every turn.
 const HOUSEKEEPING: Duration = Duration::from_millis(1);
+
+/// Makes one seed two.
+const HA_SEED: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl<P: Port> Control<P> {
     /// A control core that knows nothing yet. Without a peer the node serves at once.
@@ -173,6 +204,7 @@ impl<P: Port> Control<P> {
         Self {
             link: settings.peer.map(PeerLink::new),
             sync,
+            ha: settings.ha.map(|ha| ha::Ha::new(ha, settings.seed ^ HA_SEED, Instant::ZERO)),
             told: (None, false),
             outlet: settings.outlet,
             addresses: settings.addresses,
@@ -191,7 +223,11 @@ impl<P: Port> Control<P> {
             next_hops: settings.next_hops,
             ownership: settings.ownership,
             pinned: pinned::Pinned::default(),
-            risen: risen::Risen::new(settings.links),
+            risen: risen::Risen::new(Arc::clone(&settings.links)),
+            links: settings.links,
+            relay: settings.relay,
+            mailbox: settings.mailbox,
+            workers: settings.workers.clone(),
             view: Arc::new(NeighborView::new(neighbors.slots())),
             reviewed: 0,
             neighbors,
@@ -231,6 +267,11 @@ impl<P: Port> Control<P> {
         self.link.as_ref().map(PeerLink::view)
     }
 
+    /// What others see of high availability.
+    pub fn ha_view(&self) -> Option<Arc<HaView>> {
+        self.ha.as_ref().map(ha::Ha::view)
+    }
+
     /// Makes this node serve every instance: it has no peer. Called before the first turn.
     pub fn serve_alone(&self) {
         for instance in (0..self.ownership.count()).map(InstanceId) {
@@ -239,11 +280,27 @@ impl<P: Port> Control<P> {
         }
     }
 
+    /// Leaves it to somebody else to say who serves, who then writes [`Ownership`]. Called before the first turn.
+    pub fn abstain(&mut self) {
+        self.ha = None;
+    }
+
+    /// No claim of this node will be at or below `term`, which was reserved before it started. Called before the first
+    /// turn.
+    pub fn begin_after(&mut self, term: u64) {
+        if let Some(ha) = &mut self.ha {
+            ha.elections.begin_after(term);
+        }
+    }
+
     /// Allocates what its thread needs. Called on that thread, before the first turn.
     pub fn prepare(&mut self) {
         self.services.prepare();
         self.pins.prepare();
         self.routes.prepare();
+        if let Some(ha) = &mut self.ha {
+            ha.addresses.prepare();
+        }
     }
 
     /// One turn at `now`. Returns whether there was anything to do.
@@ -251,14 +308,23 @@ impl<P: Port> Control<P> {
         self.turn_times.record(now.since(self.last_turn).as_nanos());
         self.last_turn = now;
         let mut found = self.hear_peer(now);
+        found |= self.hear_neighbors(now);
+        found |= self.obey(now);
+        self.elect(now);
+        found |= self.announce(now);
+        self.follow_handover(now);
+        found |= self.say_hello(now);
         self.tell_bfd();
         found |= self.bfd.speak(&mut self.outlet, &self.next_hops, self.routes.load(), now);
+        found |= self.ask_witnesses(now);
         self.outlet.flush();
-        found |= self.hear_neighbors(now);
         if now.since(self.housekeeping) >= HOUSEKEEPING {
             self.housekeeping = now;
             self.keep_neighbors(now);
+            self.bfd.reap(now);
             self.bfd.publish();
+            self.find_relay();
+            self.keep_house_of_ha(now);
             self.tell_of_peer();
             for stall in self.watchdog.look(now) {
                 self.tell(Event::Stall(stall));
@@ -278,10 +344,14 @@ impl<P: Port> Control<P> {
         }
     }
 
-    /// A message of the pair's. Hellos are let go: nobody elects yet.
-    fn hear_pair(&mut self, frame: &[u8], now: Instant) {
+    /// A message of the pair's.
+    fn hear_pair(&mut self, frame: &[u8], received_at: Instant, now: Instant) {
         let Some(link) = &mut self.link else { return };
         let Some(message) = link.hear(frame) else { return };
+        if let (Some(ha), Kind::Hello) = (&mut self.ha, message.kind) {
+            // What is refused has been counted; on two paths the second copy is old.
+            let _ = ha.elections.receive(message.body, received_at);
+        }
         if let Some(sync) = &mut self.sync {
             if message.is_new {
                 sync.greet();

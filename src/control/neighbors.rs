@@ -18,6 +18,18 @@ const POLL_BUDGET: usize = 16;
 /// Calls, one a millisecond, in which every neighbour is looked at once.
 const REVIEW_STEPS: usize = 1000;
 
+/// What the node owns now, borrowing only what it needs.
+macro_rules! owned {
+    ($control:expr) => {
+        Owned {
+            addresses: &$control.addresses,
+            services: $control.services.load(),
+            ownership: &$control.ownership,
+            virtual_macs: $control.ha.as_ref().map_or(&[], |ha| &ha.virtual_macs),
+        }
+    };
+}
+
 impl<P: Port> Control<P> {
     pub(super) fn hear_neighbors(&mut self, now: Instant) -> bool {
         let mut found = false;
@@ -48,15 +60,17 @@ impl<P: Port> Control<P> {
     fn hear(&mut self, port: PortId, frame: &[u8], now: Instant) -> bool {
         let Ok((ethernet, start)) = Ethernet::parse(frame) else { return false };
         let body = frame.get(start..).unwrap_or_default();
-        let owner =
-            Owned { addresses: &self.addresses, services: self.services.load(), ownership: &self.ownership };
         if ethernet.ether_type == ETHER_ARP {
             let Ok(arp) = Arp::parse(body) else { return false };
+            self.hear_arp_of_others(port, &arp, now);
+            let owner = owned!(self);
             self.neighbors.hear_arp(port, &arp, &owner, now);
             return self.outlet.send(port, |out, _| answer_arp(port, &ethernet, &arp, &owner, out));
         }
         let Ok(datagram) = Datagram::parse(body, false) else { return false };
         let Ok(message) = Ndp::parse(body, &datagram) else { return false };
+        self.hear_ndp_of_others(port, &message, now);
+        let owner = owned!(self);
         self.neighbors.hear_ndp(port, &message, &owner, now);
         match &message {
             Ndp::Solicitation(question) => {
@@ -94,8 +108,8 @@ impl<P: Port> Control<P> {
         found
     }
 
-    /// Goes on with what takes many turns: pins what management names, asks behind links that came up, and looks at some neighbours, at all of them
-    /// within a second.
+    /// Goes on with what takes many turns: pins what management names, asks behind links that came up, and looks at
+    /// some neighbours, at all of them within a second.
     pub(super) fn keep_neighbors(&mut self, now: Instant) {
         self.pinned.step(self.pins.load(), &mut self.neighbors, now);
         self.risen.step(&mut self.neighbors, now);

@@ -11,6 +11,7 @@ use crate::{
     },
     types::{Duration, Instant, Protocol},
 };
+use arrayvec::ArrayVec;
 use std::{net::IpAddr, sync::Arc};
 
 /// TTL sent, and the only one taken: nobody beyond a router can send it (RFC 5082).
@@ -21,6 +22,9 @@ const URGENT_CLASS: u8 = 0xc0;
 const BULK_CLASS: u8 = 0x40;
 /// How often the peer's MAC is asked for while it is not known.
 const ASK: Duration = Duration::from_millis(100);
+
+/// Addresses of the peer, at most: one for sessions, and one a BFD path.
+const MAX_ADDRESSES: usize = 20;
 
 /// Bytes of IPv6 and UDP headers, the longer of the two families'.
 const IP_AND_UDP: usize = 48;
@@ -54,10 +58,8 @@ pub struct Io<'a, P: Port> {
 pub struct PeerSettings {
     /// Who this node is.
     pub pair: PairSettings,
-    /// Where the peer is.
-    pub address: IpAddr,
-    /// Where else it may send from.
-    pub others: Vec<IpAddr>,
+    /// Where the peer is, its address for sessions first; more may become known.
+    pub addresses: Vec<IpAddr>,
 }
 
 /// The link to the peer. Control thread only.
@@ -65,9 +67,8 @@ pub struct PeerSettings {
 pub struct PeerLink {
     pair: Pair,
     view: Arc<PairView>,
-    peer: IpAddr,
-    /// All addresses the peer may send from.
-    sources: Vec<IpAddr>,
+    /// The peer's addresses, that for sessions first.
+    peers: ArrayVec<IpAddr, MAX_ADDRESSES>,
     asked: Option<Instant>,
 }
 
@@ -80,9 +81,27 @@ struct Way {
 impl PeerLink {
     /// To a peer that has not been heard.
     pub fn new(settings: PeerSettings) -> Self {
-        let PeerSettings { pair, address, mut others } = settings;
-        others.push(address);
-        Self { pair: Pair::new(pair), view: Arc::default(), peer: address, sources: others, asked: None }
+        let mut link = Self {
+            pair: Pair::new(settings.pair),
+            view: Arc::default(),
+            peers: ArrayVec::new(),
+            asked: None,
+        };
+        settings.addresses.into_iter().for_each(|address| link.add_peer(address));
+        link
+    }
+
+    /// The peer has this address too; the first that becomes known is the one for sessions.
+    pub fn add_peer(&mut self, address: IpAddr) {
+        if !self.peers.contains(&address) {
+            // The configuration allows fewer paths than there is room.
+            let _ = self.peers.try_push(address);
+        }
+    }
+
+    /// The peer's addresses.
+    pub fn peers(&self) -> &[IpAddr] {
+        &self.peers
     }
 
     /// What others see of it.
@@ -114,10 +133,33 @@ impl PeerLink {
         now: Instant,
         body: impl FnOnce(&mut [u8]) -> Option<usize>,
     ) -> bool {
-        let Some(way) = self.way(io, now) else { return false };
+        let Some(&peer) = self.peers.first() else { return false };
+        self.send_to(peer, kind, room, io, now, body)
+    }
+
+    /// Sends a message to every address of the peer: whichever arrives first counts.
+    pub fn broadcast<P: Port>(&mut self, kind: Kind, body: &[u8], io: &mut Io<'_, P>, now: Instant) {
+        for peer in self.peers.clone() {
+            self.send_to(peer, kind, body.len(), io, now, |out| {
+                out.get_mut(..body.len())?.copy_from_slice(body);
+                Some(body.len())
+            });
+        }
+    }
+
+    fn send_to<P: Port>(
+        &mut self,
+        peer: IpAddr,
+        kind: Kind,
+        room: usize,
+        io: &mut Io<'_, P>,
+        now: Instant,
+        body: impl FnOnce(&mut [u8]) -> Option<usize>,
+    ) -> bool {
+        let Some(way) = self.way(peer, io, now) else { return false };
         let udp = Udp {
             source: way.own,
-            destination: self.peer,
+            destination: peer,
             source_port: SYNC_PORT,
             destination_port: SYNC_PORT,
             ttl: TTL,
@@ -137,9 +179,9 @@ impl PeerLink {
         })
     }
 
-    fn way<P: Port>(&mut self, io: &mut Io<'_, P>, now: Instant) -> Option<Way> {
-        let way = io.routes.way(self.peer)?;
-        let own = io.addresses.source_for(way.port, self.peer)?;
+    fn way<P: Port>(&mut self, peer: IpAddr, io: &mut Io<'_, P>, now: Instant) -> Option<Way> {
+        let way = io.routes.way(peer)?;
+        let own = io.addresses.source_for(way.port, peer)?;
         let hop = io.next_hops.find(way.port, way.neighbor).and_then(|slot| io.next_hops.get(slot));
         if hop.is_none() && self.asked.is_none_or(|asked| now.since(asked) >= ASK) {
             self.asked = Some(now);
@@ -165,7 +207,7 @@ impl PeerLink {
             self.pair.refuse(Refusal::Malformed);
             return None;
         };
-        if udp.ttl != TTL || !self.sources.contains(&udp.source) {
+        if udp.ttl != TTL || !self.peers.contains(&udp.source) {
             self.pair.refuse(Refusal::Stranger);
             return None;
         }

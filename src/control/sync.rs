@@ -134,6 +134,11 @@ impl SyncCore {
             && self.lines.iter().all(|line| line.complete && line.wrong == 0 && !line.reset)
     }
 
+    /// Whether the peer takes this node's stream.
+    pub const fn is_streaming(&self) -> bool {
+        self.sender.is_streaming()
+    }
+
     /// Records the peer has not acknowledged, those in journals included, and the age of the oldest in a frame.
     pub fn lag(&self, now: Instant) -> (u64, Duration) {
         let waiting: usize = self.lines.iter().map(|line| line.journal.slots()).sum();

@@ -1,22 +1,28 @@
 //! A node put together: workers, control core and what management keeps of them, over ports of any kind.
 
-use super::{Registry, SessionLists, paths, session_sync};
+use super::{
+    Entropy, Refusals, Registry, ServiceList, SessionLists,
+    pair::{self, Identity},
+    paths,
+};
 use crate::{
     config::Config,
     control::{
-        self, Allocator, BfdView, Control, Event, NeighborView, NodeAddresses, Outlet, OutletPort, PairView,
-        Reception, SyncView,
+        self, Allocator, BfdView, Control, Event, HaView, Mailbox, NeighborView, NodeAddresses, Outlet,
+        OutletPort, PairView, Reception, SyncView,
     },
     packet::{HashKey, V4, V6},
     plane::{
-        BackendCounters, Counters, Examined, Histogram, Links, Mapped, NextHops, Ownership, Publisher, Route,
-        Routes,
+        BackendCounters, Counters, Examined, Histogram, Links, Mapped, NextHops, Ownership, Publisher, Relay,
+        Route, Routes,
     },
     port::{Port, PortFacts},
+    service::BuildError,
     session::{LocalAddresses, Timeouts},
-    types::{Duration, PortId, WorkerId},
+    types::{BackendId, Duration, PortId, WorkerId},
     worker::{OnPort, PortSettings, RingSizes, Rings, Settings, Worker, rings},
 };
+use arc_swap::ArcSwap;
 use crossbeam::queue::ArrayQueue;
 use parking_lot::Mutex;
 use rtrb::{Consumer, Producer};
@@ -64,8 +70,10 @@ pub struct Shared {
     pub ports: Vec<PortFacts>,
     /// How each port does; renewed several times a second where there are devices.
     pub port_status: Mutex<Vec<PortStatus>>,
-    /// Services.
-    pub registry: Mutex<Registry>,
+    /// Services, for who changes them.
+    pub registry: Arc<Mutex<Registry>>,
+    /// Services, for who reads them.
+    pub services: Arc<ArcSwap<ServiceList>>,
     /// Each worker's counters.
     pub counters: Vec<Arc<Counters>>,
     /// Each worker's counts per backend.
@@ -84,12 +92,44 @@ pub struct Shared {
     pub sessions: SessionLists,
     /// What the control core tells.
     pub events: Arc<ArrayQueue<Event>>,
+    /// Who of the two serves.
+    pub ha: Option<Arc<HaView>>,
+    /// Where the control core is asked for something.
+    pub mailbox: Arc<Mailbox>,
     /// The conversation with the peer.
     pub pair: Option<Arc<PairView>>,
     /// Session sync with it.
     pub sync: Option<Arc<SyncView>>,
-    /// The routes; kept so that readers see them.
-    pub routes: Publisher<Routes>,
+    /// The routes.
+    pub routes: Mutex<Publisher<Routes>>,
+}
+
+/// What a backend carries, all workers together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Load {
+    /// Packets forwarded, both directions, since its slot was first used.
+    pub packets: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+    /// Sessions opened.
+    pub opened: u64,
+    /// Sessions now.
+    pub sessions: u64,
+}
+
+impl Shared {
+    /// What a backend carries.
+    pub fn load_of(&self, id: BackendId) -> Load {
+        let mut load = Load::default();
+        for counters in &self.backends {
+            let (packets, bytes, opened) = counters.totals(id);
+            load.packets += packets;
+            load.bytes += bytes;
+            load.opened += opened;
+            load.sessions += counters.active(id);
+        }
+        load
+    }
 }
 
 /// The rings to and from the kernel interfaces.
@@ -125,6 +165,9 @@ pub enum AssemblyError {
         /// The system's word.
         source: io::Error,
     },
+    /// The addresses are refused.
+    #[error(transparent)]
+    Addresses(#[from] BuildError),
     /// A key of BFD.
     #[error(transparent)]
     BfdKey(#[from] super::KeyFileError),
@@ -147,8 +190,8 @@ pub enum AssemblyError {
         source: crate::protocol::pair::KeyError,
     },
     /// The services are refused.
-    #[error("{0}")]
-    Services(#[from] super::RegistryError),
+    #[error(transparent)]
+    Services(#[from] Refusals),
 }
 
 /// Puts a node together.
@@ -157,19 +200,35 @@ pub enum AssemblyError {
 ///
 /// In words for the person who started it.
 pub fn assemble<P: Port>(config: Config, parts: Vec<PortParts<P>>) -> Result<Assembly<P>, AssemblyError> {
+    assemble_from(config, parts, Entropy::system())
+}
+
+/// The same, its random choices taken from `entropy`.
+///
+/// # Errors
+///
+/// As [`assemble`].
+pub fn assemble_from<P: Port>(
+    config: Config,
+    parts: Vec<PortParts<P>>,
+    mut entropy: Entropy,
+) -> Result<Assembly<P>, AssemblyError> {
     let workers = config.cores.workers.len();
-    let mut registry = Registry::new(&config);
+    let mut registry = Registry::new(&config)?;
     registry.replace(config.services.clone(), std::time::Instant::now())?;
     let routes = Publisher::new(routes(&config));
     // The neighbour machine rests slots before it uses them again: it has three times as many.
     let next_hops = Arc::new(NextHops::new(3 * config.limits.neighbors as usize));
     let ownership = Arc::new(Ownership::new(config.instances().len() as u8));
     let links = Arc::new(Links::default());
+    let relay = Arc::new(Relay::new(config.ports.len()));
+    let mailbox = Arc::new(Mailbox::default());
+    let identity = Identity::new(&config, entropy.word());
     let counters: Vec<_> = (0..workers).map(|_| Arc::new(Counters::default())).collect();
-    let backend_counters = || Arc::new(BackendCounters::new(config.limits.backends as usize));
-    let backends: Vec<_> = (0..workers).map(|_| backend_counters()).collect();
+    let backend_slots = Registry::backend_slots(&config) as usize;
+    let backends: Vec<_> = (0..workers).map(|_| Arc::new(BackendCounters::new(backend_slots))).collect();
     let examined: Vec<_> = (0..workers).map(|_| Arc::new(Examined::new(config.ports.len()))).collect();
-    let sync_slots = if session_sync::is_wanted(&config) { session_sync::RING_SLOTS } else { 0 };
+    let sync_slots = if pair::shares_sessions(&config) { pair::RING_SLOTS } else { 0 };
     let (near, far) = rings(workers, RingSizes { sync: sync_slots, ..RingSizes::default() });
     let events = Arc::new(ArrayQueue::new(256));
     let facts: Vec<PortFacts> = parts.iter().map(|part| part.facts.clone()).collect();
@@ -177,16 +236,24 @@ pub fn assemble<P: Port>(config: Config, parts: Vec<PortParts<P>>) -> Result<Ass
         facts.iter().zip(&config.ports).map(|(facts, port)| (facts.mac, port.addresses.clone())),
     );
 
-    let peer = session_sync::peer(&config, &facts)?;
-    let sync = session_sync::settings(&facts, far.journals, far.records);
+    let peer = pair::peer(&config, &facts, identity)?;
+    let sync = pair::sync(&facts, far.journals, far.records, entropy.word());
+    let ha = pair::ha(&config, identity, registry.neighborhood().announced());
     let (queues, outlet_ports) = split(parts);
-    let build = |(number, (queues, rings)): (usize, (Vec<P>, Rings<P::Packet>))| {
+    let mut build = |(number, (queues, rings)): (usize, (Vec<P>, Rings<P::Packet>))| {
         let settings = settings(
             &config,
             WorkerId(number as u8),
             &facts,
-            Plane { next_hops: &next_hops, ownership: &ownership, links: &links, backends: &backends },
+            Plane {
+                next_hops: &next_hops,
+                ownership: &ownership,
+                links: &links,
+                relay: &relay,
+                backends: &backends,
+            },
             &examined[number],
+            entropy.key(),
         )?;
         let counters = Arc::clone(&counters[number]);
         Ok(Worker::new(queues, settings, registry.reader(), routes.reader(), rings, counters))
@@ -199,28 +266,32 @@ pub fn assemble<P: Port>(config: Config, parts: Vec<PortParts<P>>) -> Result<Ass
         urgent: far.urgent,
         examined: examined.clone(),
         bfd: paths::sessions(&config)?,
-        seed: HashKey::random().word(),
+        seed: entropy.word(),
         neighbors: far.control,
         requests: far.requests,
         kernel: far.control_to_kernel,
         kernel_interfaces: config.ports.iter().map(|port| port.kernel_interface.is_some()).collect(),
         services: registry.reader(),
-        pins: registry.pins(),
+        pins: registry.neighborhood().pins(),
         routes: routes.reader(),
         next_hops,
         ownership: Arc::clone(&ownership),
         links: Arc::clone(&links),
+        relay: Arc::clone(&relay),
+        mailbox: Arc::clone(&mailbox),
         workers: counters.clone(),
         stall: config.cores.stall,
         max_neighbors: config.limits.neighbors as usize,
         events: Arc::clone(&events),
         peer,
         sync,
+        ha,
     });
     let shared = Shared {
         port_status: Mutex::new(vec![PortStatus::default(); facts.len()]),
         ports: facts,
-        registry: Mutex::new(registry),
+        services: registry.published(),
+        registry: Arc::new(Mutex::new(registry)),
         counters,
         backends,
         ownership,
@@ -230,9 +301,11 @@ pub fn assemble<P: Port>(config: Config, parts: Vec<PortParts<P>>) -> Result<Ass
         turn_times: control.turn_times(),
         sessions: SessionLists::new(far.commands, far.dumped),
         events,
+        ha: control.ha_view(),
+        mailbox,
         pair: control.pair_view(),
         sync: control.sync_view(),
-        routes,
+        routes: Mutex::new(routes),
         config,
     };
     let kernel = KernelRings { from_workers: far.kernel, to_wire: far.from_kernel };
@@ -261,6 +334,7 @@ struct Plane<'a> {
     next_hops: &'a Arc<NextHops>,
     ownership: &'a Arc<Ownership>,
     links: &'a Arc<Links>,
+    relay: &'a Arc<Relay>,
     backends: &'a [Arc<BackendCounters>],
 }
 
@@ -270,6 +344,7 @@ fn settings(
     facts: &[PortFacts],
     plane: Plane<'_>,
     examined: &Arc<Examined>,
+    key: HashKey,
 ) -> Result<Settings, AssemblyError> {
     let nat = &config.nat;
     let instance = |name: &str| config.instance_id(name).unwrap_or_default();
@@ -280,22 +355,26 @@ fn settings(
     let room = |wanted: bool| if wanted { sessions } else { 0 };
     let memory = |source| AssemblyError::Memory { sessions, source };
     let millis = |span: Duration| u32::try_from(span.as_millis()).unwrap_or(u32::MAX);
+    let virtual_macs = pair::virtual_macs(config);
     let ports = facts.iter().zip(&config.ports).map(|(facts, port)| PortSettings {
         facts: facts.clone(),
         kernel_interface: port.kernel_interface.is_some(),
+        virtual_macs: virtual_macs.clone(),
     });
     Ok(Settings {
         worker,
         ports: ports.collect(),
         v4: V4::session_memory(room(local_addresses.has::<V4>())).map_err(memory)?,
         v6: V6::session_memory(room(local_addresses.has::<V6>())).map_err(memory)?,
-        key: HashKey::random(),
+        key,
         next_hops: Arc::clone(plane.next_hops),
         ownership: Arc::clone(plane.ownership),
         examined: Arc::clone(examined),
         links: Arc::clone(plane.links),
+        relay: Arc::clone(plane.relay),
+        ping_witness: pair::pings(config),
         backends: plane.backends.to_vec(),
-        backend_slots: config.limits.backends as usize,
+        backend_slots: Registry::backend_slots(config) as usize,
         local_addresses,
         local_ports: nat.ports.ports(),
         timeouts: Timeouts {
@@ -308,8 +387,8 @@ fn settings(
     })
 }
 
-/// Connected subnets and static routes.
-pub(super) fn routes(config: &Config) -> Routes {
+/// The routes of a configuration: its ports' subnets and those it names.
+pub fn routes(config: &Config) -> Routes {
     let on_port = |number: usize| PortId(number as u8);
     let connected = config.ports.iter().enumerate().flat_map(|(number, port)| {
         port.addresses.iter().map(move |own| Route { to: own.network(), port: on_port(number), via: None })

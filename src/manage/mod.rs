@@ -1,26 +1,59 @@
 //! L7: management. May allocate, block and log; never on a packet's way.
 //!
 //! `assembly` makes a node's workers and control core from a configuration and opened ports, whatever kind they are;
-//! `node` does it with DPDK and runs them; `api` is what clients see.
+//! `node` does it with DPDK, and `daemon` runs that until a signal.
+//!
+//! ```text
+//! clients ─► server ─► api ─► commit ─► registry ─► table ─► workers
+//! SIGHUP  ─► reload ──────────┘  │
+//!                                └─► state_file
+//! ```
 
 pub mod api;
 mod assembly;
+mod commit;
+mod entropy;
 mod events;
+pub mod ha;
 mod kernel_interface;
+mod neighborhood;
+mod notify;
+mod pair;
+mod paired;
 mod paths;
 mod registry;
-mod session_sync;
+mod reload;
+mod reserved_terms;
+mod saved;
+pub mod server;
 mod sessions;
+mod state_file;
 
 #[cfg(feature = "dpdk")]
 mod clock;
 #[cfg(feature = "dpdk")]
+pub mod daemon;
+#[cfg(feature = "dpdk")]
 pub mod node;
 
 pub use assembly::KernelRings;
-pub use assembly::{Assembly, AssemblyError, PortParts, PortStatus, Shared, assemble};
-pub use events::log_events;
+pub use assembly::{
+    Assembly, AssemblyError, Load, PortParts, PortStatus, Shared, assemble, assemble_from, routes,
+};
+pub use commit::{Changes, ChangesError, Transaction};
+pub use entropy::Entropy;
+pub use events::{EventLog, HISTORY, Record, Severity};
 pub use kernel_interface::{KernelInterfaceError, KernelInterfaces};
+pub use neighborhood::Neighborhood;
+pub use notify::Notifier;
+pub use paired::Paired;
 pub use paths::KeyFileError;
-pub use registry::{Registry, RegistryError, ServiceEntry};
+pub use registry::{
+    BackendEntry, Drain, Put, Refusal, RefusalKind, Refusals, Registry, Rule, Savepoint, ServiceChange,
+    ServiceEntry, ServiceKey, ServiceList, Settlement, Source,
+};
+pub use reload::{ReloadError, reload};
+pub use reserved_terms::ReservedTerms;
+pub use saved::{BgpNeighbor, BgpSpeaker, Endpoint, HostState, MAX_SAVED, Parked, Saved, SavedBfd};
 pub use sessions::SessionLists;
+pub use state_file::{Clocks, StateFile, StateFileError};

@@ -1,15 +1,18 @@
 //! A node on DPDK ports: start, threads, stop.
 
 use super::{
-    Assembly, AssemblyError, KernelInterfaceError, KernelInterfaces, PortParts, PortStatus, Shared, assemble,
+    Assembly, AssemblyError, ChangesError, KernelInterfaceError, KernelInterfaces, PortParts, PortStatus,
+    ReservedTerms, Shared, assemble,
     clock::Clock,
+    pair::virtual_macs,
+    server::{TlsError, TokenError},
 };
 use crate::{
     config::{self, Config},
     control::{self, Reception},
     dpdk::{
-        Device, DeviceClock, DeviceError, Eal, EalError, EalOptions, FlowRule, Mbuf, Nic, OpenOptions, Pool,
-        PoolError, PoolOptions, Queue, log, whole_datagrams,
+        Device, DeviceClock, DeviceError, Eal, EalError, EalOptions, Filter, FlowRule, Mbuf, Nic,
+        OpenOptions, Pool, PoolError, PoolOptions, Queue, log, whole_datagrams,
     },
     protocol::{
         bfd::{MULTI_HOP_PORT, SINGLE_HOP_PORT},
@@ -61,6 +64,9 @@ pub enum NodeError {
     /// A kernel interface.
     #[error(transparent)]
     KernelInterface(#[from] KernelInterfaceError),
+    /// The terms reserved on disk.
+    #[error("{0}")]
+    Terms(io::Error),
     /// A core.
     #[error("core {core} of cores.{role} cannot be used: run `hitless devices` to see which there are")]
     Core {
@@ -72,6 +78,15 @@ pub enum NodeError {
     /// A thread.
     #[error("cannot start a thread: {0}")]
     Thread(io::Error),
+    /// What the API keeps.
+    #[error(transparent)]
+    Changes(#[from] ChangesError),
+    /// The API's certificate.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The API's token.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// The API's address.
     #[error(
         "api.listen = \"{address}\": {source}: is another hitless running? Choose another address or stop it"
@@ -127,6 +142,12 @@ impl Node {
             KernelInterfaces::open(&shared.config, &shared.ports, kernel, |port| allocator(&pools, port))?;
         if shared.config.ha.is_none() {
             control.serve_alone();
+        }
+        control.begin_after(reserved_terms(&shared.config)?);
+        for mac in virtual_macs(&shared.config) {
+            for nic in nics.iter().filter(|nic| nic.add_mac(mac) == Filter::None) {
+                warn!("{} cannot be made to receive frames to {mac}: set ha.virtual_mac = false", nic.name());
+            }
         }
         let mut node = Self {
             shared,
@@ -248,6 +269,14 @@ impl Node {
 impl Drop for Node {
     fn drop(&mut self) {
         self.halt();
+    }
+}
+
+/// The last term reserved before this start.
+fn reserved_terms(config: &Config) -> Result<u64, NodeError> {
+    match (&config.ha, &config.api.state_file) {
+        (Some(_), Some(file)) => ReservedTerms::beside(file).read().map_err(NodeError::Terms),
+        _ => Ok(0),
     }
 }
 

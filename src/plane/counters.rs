@@ -47,6 +47,10 @@ counters! {
     TxBytes = "tx_bytes",
     /// Pieces made of packets larger than the MTU, beside the first ones, which count as `forwarded`.
     FragmentsMade = "fragments_made",
+    /// Packets of instances that are being handed over: of known sessions forwarded, all others relayed.
+    Strays = "strays",
+    /// Strays sent on to the other node as they came; part of `forwarded`.
+    Relayed = "relayed",
     /// Frames of the control core and the kernel interface sent on their behalf.
     Injected = "injected",
     /// Frames of theirs, and pieces, that did not fit the transmit queue.

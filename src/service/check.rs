@@ -1,9 +1,6 @@
 //! What is refused before anything is built.
 
-use super::{
-    BuildError, MAX_BACKENDS, MAX_SERVICES, MAX_SOURCES, MAX_TOTAL_BACKENDS,
-    spec::{Backend, ServiceSpec},
-};
+use super::{BuildError, MAX_BACKENDS, MAX_SERVICES, MAX_SOURCES, MAX_TOTAL_BACKENDS, spec::ServiceSpec};
 use std::collections::{HashMap, hash_map::Entry};
 
 /// Checks services sorted by id, each alone and then among themselves; addresses and ports are checked where they
@@ -17,7 +14,8 @@ pub(super) fn check(services: &[ServiceSpec]) -> Result<(), BuildError> {
     backend_ids(services)
 }
 
-fn alone(spec: &ServiceSpec) -> Result<(), BuildError> {
+/// Checks a service by itself.
+pub(super) fn alone(spec: &ServiceSpec) -> Result<(), BuildError> {
     let service = || spec.name.clone();
     if spec.id.index() >= MAX_SERVICES {
         return Err(BuildError::SlotTooHigh { service: service(), id: spec.id });
@@ -34,9 +32,9 @@ fn alone(spec: &ServiceSpec) -> Result<(), BuildError> {
     if count > MAX_BACKENDS {
         return Err(BuildError::TooManyBackends { service: service(), count });
     }
-    let foreign = |backend: &&Backend| backend.address.is_ipv4() != spec.vip.is_ipv4();
-    if let Some(backend) = spec.backends.iter().find(foreign) {
-        return Err(BuildError::FamilyMix { service: service(), vip: spec.vip, backend: backend.address });
+    let others = spec.backends.iter().map(|backend| backend.address).chain(spec.vips());
+    if let Some(other) = others.into_iter().find(|address| address.is_ipv4() != spec.vip.is_ipv4()) {
+        return Err(BuildError::FamilyMix { service: service(), vip: spec.vip, other });
     }
     let mut places: Vec<_> = spec.backends.iter().map(|backend| (backend.address, backend.port)).collect();
     places.sort_unstable();

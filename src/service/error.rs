@@ -67,15 +67,15 @@ pub enum BuildError {
         /// The end of its range.
         last: u16,
     },
-    /// A backend of another address family than its service.
-    #[error("service {service} at {vip} has backend {backend}: use IPv4 with IPv4 and IPv6 with IPv6")]
+    /// A backend or second virtual address of another family than the service's virtual address.
+    #[error("service {service} at {vip} has the address {other}: use IPv4 with IPv4 and IPv6 with IPv6")]
     FamilyMix {
         /// The service's name.
         service: String,
         /// Its virtual address.
         vip: IpAddr,
-        /// The backend's address.
-        backend: IpAddr,
+        /// The other address.
+        other: IpAddr,
     },
     /// An address and port twice in one service.
     #[error("service {service} lists backend {address}{} twice: list it once, with a greater weight", port_text(*port))]

@@ -11,7 +11,10 @@
 //! in a thousand.
 
 use super::hash::{address, mix, scale};
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    net::IpAddr,
+    sync::{Arc, Weak},
+};
 
 /// A backend as a ring sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -30,6 +33,20 @@ pub(super) struct Ring(Arc<[u16]>);
 impl std::fmt::Debug for Ring {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Ring of {} slots", self.0.len())
+    }
+}
+
+/// A ring that is there as long as somebody has it.
+#[derive(Clone, Debug)]
+pub(super) struct WeakRing(Weak<[u16]>);
+
+impl WeakRing {
+    pub(super) fn upgrade(&self) -> Option<Ring> {
+        self.0.upgrade().map(Ring)
+    }
+
+    pub(super) fn is_alive(&self) -> bool {
+        self.0.strong_count() > 0
     }
 }
 
@@ -53,9 +70,18 @@ impl Ring {
         self.0.get(scale(hash, self.0.len())).copied()
     }
 
+    pub(super) fn downgrade(&self) -> WeakRing {
+        WeakRing(Arc::downgrade(&self.0))
+    }
+
     #[cfg(test)]
     pub(super) fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Where its slots are: the same for clones, and for no other ring.
+    pub(super) fn address(&self) -> usize {
+        self.0.as_ptr().addr()
     }
 
     /// Bytes it takes.

@@ -1,6 +1,6 @@
 //! L2: what workers ask about addresses, services and backends, and how a new session finds its backend.
 //!
-//! A [`ServiceTable`] is built whole by management and never changes; a new one takes its place. Workers look
+//! A [`ServiceTable`] is built by management and never changes; a new one takes its place. Workers look
 //! things up in it, at most once per new session, without allocating, locking or failing:
 //!
 //! ```text
@@ -17,6 +17,7 @@
 //! A backend that is unavailable or of weight 0 gets no new sessions but stays in the table for those it has.
 
 mod addresses;
+mod builder;
 mod check;
 mod error;
 mod hash;
@@ -30,6 +31,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+pub use builder::{Change, TableBuilder};
 pub use error::BuildError;
 pub use spec::{Backend, Client, Role, SchedulerKind, SchedulerParseError, ServiceSpec};
 pub use table::ServiceTable;

@@ -11,11 +11,11 @@
 //! client elsewhere. Sessions that exist are in the session table and do not move.
 
 use super::{
-    maglev::{Member, Ring},
+    maglev::{Member, Ring, WeakRing},
     rotation::common_divisor,
     spec::Backend,
 };
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 /// The usual size. All sizes are prime.
 pub(super) const LARGE: usize = 65_537;
@@ -47,37 +47,45 @@ pub(super) fn members(sorted: &[Backend]) -> Box<[Member]> {
     sorted.iter().map(member).collect()
 }
 
-/// The rings of one table.
+/// The rings that tables use, found by what they are made of.
 #[derive(Debug, Default)]
-pub(super) struct Rings(HashMap<(usize, Box<[Member]>), Ring>);
+pub(super) struct Rings(HashMap<(usize, Box<[Member]>), WeakRing>);
 
 impl Rings {
-    /// The ring of `size` slots over `members`: from here, from the table before, or new.
-    pub(super) fn ring(&mut self, previous: Option<&Self>, size: usize, members: Box<[Member]>) -> Ring {
+    /// The ring of `size` slots over `members`: one that some table has, or a new one.
+    pub(super) fn ring(&mut self, size: usize, members: Box<[Member]>) -> Ring {
         let key = (size, members);
-        if let Some(ring) = self.0.get(&key) {
-            return ring.clone();
+        if let Some(ring) = self.0.get(&key).and_then(WeakRing::upgrade) {
+            return ring;
         }
-        let kept = previous.and_then(|previous| previous.0.get(&key)).cloned();
-        let ring = kept.unwrap_or_else(|| Ring::new(&key.1, size));
-        self.0.entry(key).or_insert(ring).clone()
+        let ring = Ring::new(&key.1, size);
+        self.0.insert(key, ring.downgrade());
+        ring
     }
 
-    /// How many there are, and the bytes they take.
-    pub(super) fn usage(&self) -> (usize, usize) {
-        (self.0.len(), self.0.values().map(|ring| ring.bytes()).sum())
+    /// Adds a ring that a table has.
+    pub(super) fn remember(&mut self, size: usize, members: Box<[Member]>, ring: &Ring) {
+        self.0.insert((size, members), ring.downgrade());
+    }
+
+    /// Forgets rings that no table has any more, once there may be as many of them as of others.
+    pub(super) fn forget_dead(&mut self, services: usize) {
+        if self.0.len() > 2 * services + 64 {
+            self.0.retain(|_, ring| ring.is_alive());
+        }
     }
 }
 
-/// Deals out sizes for one table. Services that have the large size come first, so that they keep it.
+/// Deals out sizes for one table after the other.
 #[derive(Debug, Default)]
 pub(super) struct Sizes {
-    large: HashSet<Box<[Member]>>,
+    /// Sets of members that have a ring of the large size, and how many services have each.
+    large: HashMap<Box<[Member]>, usize>,
 }
 
 impl Sizes {
     /// The size for a service with these members, available or not, whose ring had `previous` slots. `None` with
-    /// fewer than two: their ring is the same in every size.
+    /// fewer than two: their ring is the same in every size. Counted until [`Sizes::release`].
     pub(super) fn choose(&mut self, mut members: Box<[Member]>, previous: Option<usize>) -> Option<usize> {
         if members.len() < 2 {
             return None;
@@ -89,11 +97,28 @@ impl Sizes {
         if let Some(size) = previous.filter(|&size| size < LARGE && gives(size, LEAST_SHARE)) {
             return Some(size);
         }
-        if self.large.contains(&members) || self.large.len() < LARGE_RINGS {
-            self.large.insert(members);
-            return Some(LARGE);
+        if !self.large.contains_key(&members)
+            && self.large.len() >= LARGE_RINGS
+            && let Some(size) = SMALLER.into_iter().find(|&size| gives(size, GOOD_SHARE))
+        {
+            return Some(size);
         }
-        Some(SMALLER.into_iter().find(|&size| gives(size, GOOD_SHARE)).unwrap_or(LARGE))
+        *self.large.entry(members).or_default() += 1;
+        Some(LARGE)
+    }
+
+    /// A service with these members and this size is gone, or chooses anew.
+    pub(super) fn release(&mut self, mut members: Box<[Member]>, size: Option<usize>) {
+        if size != Some(LARGE) {
+            return;
+        }
+        members.iter_mut().for_each(|member| member.available = true);
+        if let Some(users) = self.large.get_mut(&members) {
+            *users -= 1;
+            if *users == 0 {
+                self.large.remove(&members);
+            }
+        }
     }
 }
 
@@ -159,6 +184,12 @@ mod tests {
         ] {
             assert_eq!(full().choose(set(5_000, &weights), Some(previous)), Some(size), "{weights:?}");
         }
+        // What is released makes room.
+        let mut sizes = full();
+        assert_eq!(sizes.choose(set(5_000, &[1, 1]), None), Some(2_039));
+        sizes.release(set(0, &[1, 1]), Some(LARGE));
+        assert_eq!(sizes.choose(set(5_000, &[1, 1]), None), Some(LARGE));
+        assert_eq!(sizes.choose(set(6_000, &[1, 1]), None), Some(2_039));
         // In a table with room, too: the others' going changes nothing for those that stay.
         assert_eq!(Sizes::default().choose(set(0, &[1, 1]), Some(2_039)), Some(2_039));
         assert_eq!(Sizes::default().choose(set(0, &[1, 1]), Some(LARGE)), Some(LARGE));

@@ -2,7 +2,8 @@
 
 use super::{
     hash,
-    maglev::Ring,
+    maglev::{Member, Ring},
+    rings::members,
     rotation::{Cursor, Rotation, smooth},
     spec::{Backend, Client},
 };
@@ -74,9 +75,18 @@ impl Selector {
         }
     }
 
-    pub(super) fn ring_size(&self) -> Option<usize> {
+    /// What its ring is made of, and the size it was given.
+    pub(super) fn ring_members(&self) -> Option<(Box<[Member]>, Option<usize>)> {
         match self {
-            Self::Ring { size, .. } => *size,
+            Self::Ring { members: backends, size, .. } => Some((members(backends), *size)),
+            _ => None,
+        }
+    }
+
+    /// Which ring it has, and the bytes that takes.
+    pub(super) fn ring_usage(&self) -> Option<(usize, usize)> {
+        match self {
+            Self::Ring { ring, .. } => Some((ring.address(), ring.bytes())),
             _ => None,
         }
     }

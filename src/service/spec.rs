@@ -88,6 +88,8 @@ pub struct ServiceSpec {
     pub instance: InstanceId,
     /// Its virtual address.
     pub vip: IpAddr,
+    /// Further virtual addresses, of the same family: what comes there is served the same.
+    pub secondary_vips: Vec<IpAddr>,
     /// Its ports, first to last.
     pub ports: RangeInclusive<u16>,
     /// Its transport protocol.
@@ -100,6 +102,21 @@ pub struct ServiceSpec {
     pub allowed_sources: Vec<Prefix>,
     /// Its servers, in the order `rr` takes them; at most [`super::MAX_BACKENDS`].
     pub backends: Vec<Backend>,
+}
+
+impl ServiceSpec {
+    /// All its virtual addresses.
+    pub fn vips(&self) -> impl Iterator<Item = IpAddr> {
+        std::iter::once(self.vip).chain(self.secondary_vips.iter().copied())
+    }
+
+    /// Whether it is found at the same addresses and ports as `other`, and moves with the same instance.
+    pub(super) fn listens_like(&self, other: &Self) -> bool {
+        let listens = |spec: &Self| (spec.id, spec.instance, spec.protocol, spec.vip);
+        listens(self) == listens(other)
+            && self.ports == other.ports
+            && self.secondary_vips == other.secondary_vips
+    }
 }
 
 /// What one of our addresses is for.

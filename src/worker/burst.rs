@@ -16,7 +16,7 @@ use crate::{
     plane::Counter,
     port::{BURST, Burst, Checksum, Packet, Port},
     session::{Reference, Table},
-    types::DropReason,
+    types::{DropReason, Mac},
 };
 use arrayvec::ArrayVec;
 
@@ -131,8 +131,9 @@ fn ether_type(frame: &[u8], port: &CorePort) -> Result<u16, Exception> {
 /// What follows the Ethernet header of a frame that is tagged, or to a group or to somebody else.
 #[inline(never)]
 fn other_ether_type(frame: &[u8], ours: bool, outer: u16, port: &CorePort) -> Result<u16, Exception> {
-    let group = frame.first().is_some_and(|first| first & 1 != 0);
-    if !ours && !group {
+    let to = frame.first_chunk().copied().map_or(Mac::BROADCAST, Mac);
+    let ours = ours || port.virtual_macs.contains(&to);
+    if !ours && !to.is_multicast() {
         return Err(Exception::Bad(DropReason::ForeignMac));
     }
     if (outer == ETHER_VLAN) != (port.vlan != 0) {

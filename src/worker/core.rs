@@ -1,15 +1,20 @@
 //! What a worker knows and counts: everything but the packets themselves.
 
 use super::{
-    adopt::Adopter, family::WorkerFamily, icmp::Budget, journal::Journal, rings::SyncRings, verdict::HopKey,
+    adopt::Adopter,
+    family::WorkerFamily,
+    icmp::Budget,
+    journal::Journal,
+    rings::SyncRings,
+    verdict::{HopKey, Verdict},
 };
 use crate::{
     packet::{Family, HashKey, V4, V6},
-    plane::{BackendCounters, Counter, Examined, Links, NextHops, Ownership, Routes, Tally},
+    plane::{BackendCounters, Counter, Examined, Links, NextHops, Ownership, Relay, Routes, Tally},
     port::{BURST, PortFacts},
-    service::{Backend, ServiceTable},
+    service::{Backend, Service, ServiceTable},
     session::{Direction, Fragments, LocalAddresses, LocalPorts, Session, Storage, Table, Timeouts},
-    types::{BackendId, DropReason, InstanceId, Instant, Mac, NextHopId, PortId, Protocol, WorkerId},
+    types::{BackendId, DropReason, Duty, InstanceId, Instant, Mac, NextHopId, PortId, Protocol, WorkerId},
 };
 use arrayvec::ArrayVec;
 use std::{ops::RangeInclusive, sync::Arc};
@@ -35,6 +40,10 @@ pub struct Settings {
     pub examined: Arc<Examined>,
     /// Which ports have a link.
     pub links: Arc<Links>,
+    /// Where the other node is.
+    pub relay: Arc<Relay>,
+    /// Answers to pings of this node's own are the control core's.
+    pub ping_witness: bool,
     /// Every worker's counts per backend; its own are at its number.
     pub backends: Vec<Arc<BackendCounters>>,
     /// How many backend slots there are.
@@ -58,6 +67,8 @@ pub struct PortSettings {
     pub facts: PortFacts,
     /// What is not ours goes to the kernel.
     pub kernel_interface: bool,
+    /// MACs that move with the instances: frames to them are for this port too.
+    pub virtual_macs: Vec<Mac>,
 }
 
 /// A port, prepared for comparing and writing.
@@ -71,6 +82,7 @@ pub(super) struct CorePort {
     pub(super) mtu: u16,
     pub(super) l2_length: usize,
     pub(super) kernel_interface: bool,
+    pub(super) virtual_macs: Box<[Mac]>,
     pub(super) facts: PortFacts,
 }
 
@@ -105,6 +117,7 @@ pub(super) struct Context {
     pub(super) now: Instant,
     pub(super) now_ms: u32,
     lease_holds: bool,
+    pub(super) ping_witness: bool,
     /// Answers to what anybody may send.
     pub(super) icmp_budget: Budget,
     /// Datagrams in fragments so far.
@@ -127,6 +140,33 @@ impl Context {
             Err(DropReason::NotOwner)
         } else {
             Ok(())
+        }
+    }
+
+    /// Whether packets of a session of the instance go on: also while it is being handed over.
+    #[inline]
+    pub(super) fn forwards(&mut self, instance: InstanceId) -> Result<(), DropReason> {
+        match self.serves(instance) {
+            Err(DropReason::NotOwner) => self.drains(instance),
+            known => known,
+        }
+    }
+
+    #[cold]
+    fn drains(&mut self, instance: InstanceId) -> Result<(), DropReason> {
+        if self.ownership.duty(instance) != Duty::Draining {
+            return Err(DropReason::NotOwner);
+        }
+        self.tally.add(Counter::Strays, 1);
+        Ok(())
+    }
+
+    /// What becomes of a packet that only who serves the instance can answer.
+    #[cold]
+    pub(super) fn turn_away(&self, instance: InstanceId, reason: DropReason) -> Verdict {
+        match self.ownership.duty(instance) {
+            Duty::Draining if reason == DropReason::NotOwner => Verdict::Relay,
+            _ => Verdict::Drop(reason),
         }
     }
 
@@ -203,12 +243,13 @@ impl Context {
         }
     }
 
-    /// How long the session may be idle; `None` when its service is gone.
+    /// How long the session may be idle; `None` when its service or its backend is gone.
     fn limit_ms<F: Family>(&self, session: &mut Session<F>, services: &ServiceTable) -> Option<u32> {
         if session.service().is_none() {
             self.bind(session, services);
         }
-        let service = session.service().map(|id| services.service(id));
+        let has_backend = |service: &&Service| service.backend(session.backend()).is_some();
+        let service = session.service().map(|id| services.service(id).filter(has_backend));
         let established_ms = match service {
             Some(Some(service)) => u32::try_from(service.spec().idle_timeout.as_millis()).unwrap_or(u32::MAX),
             Some(None) if self.journal.is_none() || self.ownership.serves(session.instance()) => return None,
@@ -298,6 +339,7 @@ impl Core {
             mtu: port.facts.mtu,
             l2_length: port.facts.l2_length(),
             kernel_interface: port.kernel_interface,
+            virtual_macs: port.virtual_macs.into(),
             facts: port.facts,
         });
         let own = settings.backends.get(settings.worker.index());
@@ -322,6 +364,7 @@ impl Core {
             now: Instant::ZERO,
             now_ms: 0,
             lease_holds: true,
+            ping_witness: settings.ping_witness,
             icmp_budget: Budget::new(),
             datagrams: seed as u32,
             wanted: ArrayVec::new(),
@@ -354,7 +397,7 @@ impl Core {
         self.context.tally.add(Counter::BusyTurns, u64::from(found));
     }
 
-    /// Looks at some sessions and ends those that were idle too long or whose service is gone.
+    /// Looks at some sessions and ends those that were idle too long or whose service or backend is gone.
     pub(super) fn age(&mut self, services: &ServiceTable) {
         let used = self.sessions.v4.used().max(self.sessions.v6.used());
         let elapsed = self.context.now_ms.wrapping_sub(self.aged_ms) as usize;

@@ -66,8 +66,12 @@ pub(super) fn decide<P: Packet>(
     let to_node = match views.services.role(datagram.destination) {
         Some(Role::Vip(instance) | Role::Local(instance)) => match context.serves(instance) {
             Ok(()) => false,
-            Err(reason) => return Verdict::Drop(reason),
+            // Of known sessions too: the other node has them.
+            Err(reason) => return context.turn_away(instance, reason),
         },
+        Some(Role::Node(_)) if context.ping_witness && icmp::is_echo_reply(packet, port, &datagram) => {
+            return Verdict::Urgent;
+        }
         Some(Role::Node(_)) if !port.kernel_interface => true,
         _ => return stranger(context, from),
     };

@@ -8,7 +8,7 @@ use super::{
     verdict::{HopKey, Verdict},
 };
 use crate::{
-    plane::{Counter, Examined, Links, Tally},
+    plane::{Counter, Examined, Links, Relay, Tally},
     port::{BURST, Burst, Packet, Port},
     types::{DropReason, PortId},
 };
@@ -21,6 +21,7 @@ pub(super) struct Exits<P: Port> {
     pub(super) hold: Hold<P::Packet>,
     pub(super) egress: Egress<P::Packet>,
     examined: Arc<Examined>,
+    relay: Arc<Relay>,
 }
 
 impl<P: Port> std::fmt::Debug for Exits<P> {
@@ -35,10 +36,11 @@ impl<P: Port> Exits<P> {
         rings: Rings<P::Packet>,
         examined: Arc<Examined>,
         links: Arc<Links>,
+        relay: Arc<Relay>,
         held_packets: usize,
     ) -> Self {
         let egress = Egress::new(ports.len(), links);
-        Self { ports, rings, hold: Hold::new(held_packets), egress, examined }
+        Self { ports, rings, hold: Hold::new(held_packets), egress, examined, relay }
     }
 
     /// Does with `packet`, which came by `port`, what the verdict says.
@@ -64,6 +66,7 @@ impl<P: Port> Exits<P> {
         match verdict {
             Verdict::Transmit(out) => self.egress.push(out, packet, tally),
             Verdict::Split(out) => self.send_in_pieces(out, packet, context),
+            Verdict::Relay => self.relay_to_owner(packet, port, context),
             Verdict::Hold(key) => {
                 self.rings.request(key);
                 let length = packet.length();
@@ -98,6 +101,21 @@ impl<P: Port> Exits<P> {
                 }
             }
         }
+    }
+
+    /// To the node that serves the instance now.
+    fn relay_to_owner(&mut self, mut packet: P::Packet, port: PortId, context: &mut Context) {
+        context.tally.add(Counter::Strays, 1);
+        let own = context.port(port).map(|port| port.mac);
+        let (Some(own), Some(other), Some(macs)) =
+            (own, self.relay.get(port), packet.data_mut().first_chunk_mut::<12>())
+        else {
+            return context.tally.drop(DropReason::NotOwner);
+        };
+        macs[..6].copy_from_slice(&other.0);
+        macs[6..].copy_from_slice(&own.0);
+        context.tally.add(Counter::Relayed, 1);
+        self.egress.push(port, packet, &mut context.tally);
     }
 
     /// To the control core; it must know of a packet that did not reach it.

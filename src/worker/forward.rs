@@ -29,7 +29,7 @@ pub(super) fn forward<F: WorkerFamily, P: Packet>(
     packet: &mut P,
     from: Source,
 ) -> Verdict {
-    if let Err(reason) = context.serves(session.instance()) {
+    if let Err(reason) = context.forwards(session.instance()) {
         return Verdict::Drop(reason);
     }
     let hop = match context.next_hops.get(session.next_hop(direction)) {

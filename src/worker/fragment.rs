@@ -127,7 +127,7 @@ fn remember(context: &mut Context, key: FragmentKey, heading: Heading) -> Result
 }
 
 fn later<F: WorkerFamily, P: Packet>(
-    context: &Context,
+    context: &mut Context,
     views: &Views<'_>,
     packet: &mut P,
     from: Source,
@@ -146,7 +146,7 @@ fn later<F: WorkerFamily, P: Packet>(
             }
             Heading::HandOver(_) => return Err(unmatched),
         };
-    context.serves(instance).map_err(Verdict::Drop)?;
+    context.forwards(instance).map_err(Verdict::Drop)?;
     let way = views.routes.way(destination).ok_or(Verdict::Drop(DropReason::NoRoute))?;
     let hold = Verdict::Hold((way.port, way.neighbor));
     let slot = context.next_hops.find(way.port, way.neighbor).ok_or(hold)?;

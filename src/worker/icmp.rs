@@ -2,7 +2,7 @@
 //! side that must hear of them.
 
 use super::{
-    core::{Context, Sessions, Views},
+    core::{Context, CorePort, Sessions, Views},
     family::WorkerFamily,
     forward::{address_frame, find_hop},
     open::stranger,
@@ -37,6 +37,12 @@ pub(super) fn decide<F: WorkerFamily, P: Packet>(
         Ok(_) => Verdict::Drop(DropReason::IcmpUnsupported),
         Err(reason) => Verdict::Drop(reason),
     }
+}
+
+/// Whether it answers a ping of this node's own.
+pub(super) fn is_echo_reply<P: Packet>(packet: &P, port: &CorePort, datagram: &Datagram) -> bool {
+    let ip = packet.data().get(port.l2_length..).unwrap_or_default();
+    matches!(Message::parse(ip, datagram), Ok(Message::EchoReply))
 }
 
 /// Answers a ping of one of our addresses, in place; other packets are not ours.

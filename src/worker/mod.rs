@@ -77,9 +77,9 @@ impl<P: Port> Worker<P> {
         let held_packets = settings.held_packets;
         let queues = settings.ports.iter().map(|port| Queue::new(port.facts.rx_descriptors.into())).collect();
         let examined = Arc::clone(&settings.examined);
-        let links = Arc::clone(&settings.links);
+        let (links, relay) = (Arc::clone(&settings.links), Arc::clone(&settings.relay));
         let core = Core::new(settings, rings.sync.take());
-        let exits = Exits::new(ports, rings, Arc::clone(&examined), links, held_packets);
+        let exits = Exits::new(ports, rings, Arc::clone(&examined), links, relay, held_packets);
         Self { core, exits, services, routes, counters, queues, examined, published_ms: 0 }
     }
 

@@ -75,7 +75,7 @@ fn reply_to_nobody<F: WorkerFamily>(
     from: Source,
 ) -> Verdict {
     match (context.serves(instance), elsewhere(flow, context, from)) {
-        (Err(reason), _) => Verdict::Drop(reason),
+        (Err(reason), _) => context.turn_away(instance, reason),
         (Ok(()), Some(owner)) => Verdict::HandOver(owner),
         (Ok(()), None) => Verdict::Drop(DropReason::NoSession),
     }
@@ -104,7 +104,7 @@ fn open<F: WorkerFamily>(
     views: &Views<'_>,
     from: Source,
 ) -> Result<Reference, Verdict> {
-    context.serves(instance).map_err(Verdict::Drop)?;
+    context.serves(instance).map_err(|reason| context.turn_away(instance, reason))?;
     if let Some(owner) = elsewhere(flow, context, from) {
         return Err(Verdict::HandOver(owner));
     }

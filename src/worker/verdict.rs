@@ -28,6 +28,8 @@ pub(super) enum Verdict {
     Kernel,
     /// To the worker that owns its session.
     HandOver(WorkerId),
+    /// On to the other node as it came: the instance is being handed over.
+    Relay,
     /// Kept, unchanged, until the next hop has answered.
     Hold(HopKey),
 }

@@ -347,9 +347,15 @@ fn a_session_of_an_unknown_service_is_kept_and_bound_when_the_service_appears() 
     world.run(Duration::from_millis(2_500));
     assert_eq!(world.nodes[1].active(), 10);
     assert!(world.dump(1).iter().all(|record| record.service.is_some()));
-    // It goes away again: the peer has it still, so its sessions stay.
-    let services = world.nodes[1].shared().config.services.clone();
-    world.nodes[1].shared().registry.lock().replace(services, begun).unwrap();
+    // It goes away again, and does not come back in time: the peer has it still, so its sessions stay.
+    {
+        let mut registry = world.nodes[1].shared().registry.lock();
+        registry.replace(world.nodes[1].shared().config.services.clone(), begun).unwrap();
+        let until = registry.next_deadline().unwrap();
+        registry.tick(until);
+        let settlement = registry.settle().unwrap();
+        registry.publish(settlement, until);
+    }
     world.run(Duration::from_millis(2_500));
     assert_eq!((world.nodes[1].active(), world.dump(1).len()), (0, 10));
     // And this node goes on with them even so.

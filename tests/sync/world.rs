@@ -188,7 +188,8 @@ impl Node {
             reception: Reception::default(),
             allocate: Box::new(move || allocator.allocate()),
         };
-        let assembly = assemble(config, vec![parts]).unwrap();
+        let mut assembly = assemble(config, vec![parts]).unwrap();
+        assembly.control.abstain();
         if let Some(path) = key {
             std::fs::remove_file(path).unwrap();
         }

@@ -6,7 +6,7 @@ use crate::{
         BfdView, Control, Event, MAX_BFD_SESSIONS, NodeAddresses, Outlet, OutletPort, Reception, Settings,
     },
     packet::Steering,
-    plane::{Links, NextHop, NextHops, Ownership, Pins, Publisher, Routes},
+    plane::{Links, NextHop, NextHops, Ownership, Pins, Publisher, Relay, Routes},
     port::{PortFacts, memory::Pool},
     protocol::bfd::{self, Hop, Path, Timers},
     service::ServiceTable,
@@ -81,12 +81,15 @@ impl Node {
             next_hops,
             ownership: Arc::new(Ownership::new(1)),
             links: Arc::new(Links::default()),
+            relay: Arc::new(Relay::new(1)),
+            mailbox: Arc::default(),
             workers: Vec::new(),
             stall: Duration::from_secs(1),
             max_neighbors: 1,
             events: Arc::clone(&events),
             peer: None,
             sync: None,
+            ha: None,
         });
         Self { bfd: control.bfd_view(), control, events }
     }

@@ -41,6 +41,9 @@ impl Ours {
     pub(super) fn with_vips(mut self, config: &Config, report: &Report<'_>) -> Self {
         for (i, service) in config.services.iter().enumerate() {
             self.add(service.vip, format!("service[{i}].vip"), report);
+            for (v, vip) in service.secondary_vips.iter().enumerate() {
+                self.add(*vip, format!("service[{i}].secondary_vips[{v}]"), report);
+            }
         }
         self
     }
@@ -178,6 +181,9 @@ fn virtual_addresses(config: &Config, report: &mut Report<'_>) {
     let ours = Ours::of_ports(config, report).with_local_addresses(config, report).with_vips(config, report);
     for (s, service) in config.services.iter().enumerate() {
         own.refuse(service.vip, &format!("service[{s}].vip"), config, report);
+        for (v, vip) in service.secondary_vips.iter().enumerate() {
+            own.refuse(*vip, &format!("service[{s}].secondary_vips[{v}]"), config, report);
+        }
         for (b, backend) in service.backends.iter().enumerate() {
             ours.refuse(backend.address, &format!("service[{s}].backends[{b}].address"), config, report);
         }

@@ -16,6 +16,11 @@ pub(super) fn check(config: &Config, machine: &Machine, report: &mut Report<'_>)
     addresses::check(config, report);
     services::check(config, report);
     ha::check(config, report);
+    if !config.api.listen.ip().is_loopback() && config.api.token_file.is_none() && report.sound("api") {
+        let text =
+            "is reached by other machines, and without token_file each of them can change the services";
+        report.warning("api.listen", text);
+    }
 }
 
 fn family(address: IpAddr) -> &'static str {

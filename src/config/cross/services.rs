@@ -17,6 +17,7 @@ pub(super) fn check(config: &Config, report: &mut Report<'_>) {
     for (s, service) in config.services.iter().enumerate() {
         let path = format!("service[{s}]");
         names.insert(&service.name, &service.name, format!("{path}.name"), report);
+        secondary_vips(service, &path, report);
         sources(service, &path, report);
         backends(service, &path, report);
         ways.check(service, &path, config, report);
@@ -35,6 +36,16 @@ pub(super) fn check(config: &Config, report: &mut Report<'_>) {
     within_limit(backends, limits.backends, "backends", "service", report);
     if config.nat.local_addresses.is_empty() && services.is_empty() && report.sound("nat") {
         report.warning("nat.local_addresses", "is empty: no service can be created");
+    }
+}
+
+fn secondary_vips(service: &Service, path: &str, report: &mut Report<'_>) {
+    let mut unique = Unique::new("each address once");
+    unique.insert(service.vip, service.vip, format!("{path}.vip"), report);
+    for (i, vip) in service.secondary_vips.iter().enumerate() {
+        let key = format!("{path}.secondary_vips[{i}]");
+        same_family(*vip, service.vip, &key, path, report);
+        unique.insert(*vip, *vip, key, report);
     }
 }
 
@@ -64,17 +75,7 @@ fn backends(service: &Service, path: &str, report: &mut Report<'_>) {
     for (b, backend) in service.backends.iter().enumerate() {
         let key = format!("{path}.backends[{b}]");
         same_family(backend.address, service.vip, &format!("{key}.address"), path, report);
-        unique.insert((backend.address, backend.port), shown(backend), key.clone(), report);
-        let port = format!("{key}.port");
-        let ranges = report.sound(&port) && report.sound(&format!("{path}.port")) && !service.port.is_one();
-        if let (Some(number), true) = (backend.port, ranges) {
-            let text = format!(
-                "is {number} but the service has the ports {}, allowed is no port: backends get the port the \
-                 client asked for",
-                service.port
-            );
-            report.mistake(&port, text);
-        }
+        unique.insert((backend.address, backend.port), shown(backend), key, report);
     }
 }
 
@@ -149,12 +150,18 @@ fn known_instance(name: &str, key: &str, config: &Config, report: &mut Report<'_
 fn overlaps(services: &[Service], report: &mut Report<'_>) {
     let mut by_address: HashMap<_, Vec<usize>> = HashMap::new();
     for (s, service) in services.iter().enumerate() {
-        let keys = ["vip", "port", "protocol"].map(|key| format!("service[{s}].{key}"));
+        let keys = ["vip", "secondary_vips", "port", "protocol"].map(|key| format!("service[{s}].{key}"));
         if keys.iter().all(|key| report.sound(key)) {
-            by_address.entry((service.vip, service.protocol)).or_default().push(s);
+            for vip in service.vips() {
+                let places = by_address.entry((vip, service.protocol)).or_default();
+                // An address that one service lists twice is told elsewhere.
+                if places.last() != Some(&s) {
+                    places.push(s);
+                }
+            }
         }
     }
-    for mut group in by_address.into_values() {
+    for ((vip, _), mut group) in by_address {
         group.sort_by_key(|s| services.get(*s).map(|service| service.port));
         let mut widest: Option<usize> = None;
         for s in group {
@@ -164,7 +171,7 @@ fn overlaps(services: &[Service], report: &mut Report<'_>) {
             };
             match before {
                 Some((w, before)) if before.port.last() >= this.port.first() => {
-                    overlap(services, w.min(s), w.max(s), report);
+                    overlap(services, vip, w.min(s), w.max(s), report);
                     if this.port.last() > before.port.last() {
                         widest = Some(s);
                     }
@@ -175,13 +182,12 @@ fn overlaps(services: &[Service], report: &mut Report<'_>) {
     }
 }
 
-fn overlap(services: &[Service], first: usize, second: usize, report: &mut Report<'_>) {
+fn overlap(services: &[Service], vip: IpAddr, first: usize, second: usize, report: &mut Report<'_>) {
     let (Some(one), Some(two)) = (services.get(first), services.get(second)) else { return };
     let line = report.line(&format!("service[{first}].vip"));
     let text = format!(
-        "{} {} port {} is also that of service {} (line {line}, port {}), allowed is a vip, protocol or port of \
+        "{vip} {} port {} is also that of service {} (line {line}, port {}), allowed is a vip, protocol or port of \
          its own",
-        two.vip,
         two.protocol,
         two.port,
         quote(&one.name),
@@ -239,6 +245,15 @@ port = 1500
 name = "six"
 vip = "fd77::100"
 port = 1500
+[[service]]
+name = "second"
+vip = "10.77.0.102"
+#! 7: service[9].vip: 10.77.0.101 tcp port 1400-1500 is also that of service "elsewhere" (line 32, port 1500), allowed is a vip, protocol or port of its own
+secondary_vips = ["10.77.0.101", "10.77.0.103", "10.77.0.103", "10.77.0.102", "fd77::101"]
+#! 49: service[9].secondary_vips[2]: 10.77.0.103 is taken by service[9].secondary_vips[1] (line 41), allowed is each address once
+#! 64: service[9].secondary_vips[3]: 10.77.0.102 is taken by service[9].vip (line 40), allowed is each address once
+#! 79: service[9].secondary_vips[4]: fd77::101 is IPv6 but the vip is IPv4, allowed is IPv4: one service does not translate between families yet
+port = "1400-1500"
 "#,
             &[PORT, NAT],
         );
@@ -270,7 +285,7 @@ backends = [{ address = "10.77.0.21" }]
     }
 
     #[test]
-    fn backends_are_listed_once_and_follow_ranges() {
+    fn backends_are_listed_once() {
         expect(
             r#"
 [[service]]
@@ -291,7 +306,6 @@ name = "ftp"
 vip = "10.77.0.100"
 port = "50000-50100"
 backends = [{ address = "10.77.0.21" }, { address = "10.77.0.22", port = 50000 }]
-#! 74: service[1].backends[1].port: is 50000 but the service has the ports 50000-50100, allowed is no port: backends get the port the client asked for
 "#,
             &[PORT, NAT],
         );

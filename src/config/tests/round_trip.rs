@@ -136,26 +136,30 @@ fn health() -> impl Strategy<Value = Health> {
 }
 
 fn service(index: u16, instances: Vec<Instance>) -> impl Strategy<Value = Service> {
-    let backends = vec((option::of(1..=u16::MAX), 1..=1000_u16), 0..4);
+    let backends = vec((option::of(1..=u16::MAX), 0..=1000_u16), 0..4);
     let sources = vec(0..=32_u8, 0..3);
     let words = (select(&Protocol::ALL), select(Scheduler::ALL), select(instances));
-    (any::<bool>(), ports(), words, times(1..=604_800, SECOND), sources, backends, health()).prop_map(
-        move |(v4, port, (protocol, scheduler, instance), idle_timeout, sources, backends, health)| {
+    let times = (times(1..=604_800, SECOND), times(0..=86_400, SECOND));
+    ((any::<bool>(), 0..3_u8), ports(), words, times, sources, backends, health()).prop_map(
+        move |((v4, seconds), port, (protocol, scheduler, instance), times, sources, backends, health)| {
+            let (idle_timeout, drain_timeout) = times;
             let source = |length: u8| Prefix::new(host(v4, 7, 0), length).unwrap().network();
             let backend = |(place, (own, weight)): (u16, (Option<u16>, u16))| Backend {
                 address: host(v4, 0, 2000 + place),
-                port: own.filter(|_| port.is_one()),
+                port: own,
                 weight,
             };
             Service {
                 name: format!("service/{index}"),
                 instance: instance.name,
                 vip: host(v4, 200, 100 + index),
+                secondary_vips: (0..seconds).map(|n| host(v4, 201 + n, 100 + index)).collect(),
                 port,
                 protocol,
                 scheduler,
                 idle_timeout,
                 allowed_sources: sources.into_iter().map(source).collect(),
+                drain_timeout,
                 backends: (0..).zip(backends).map(backend).collect(),
                 health,
                 ..Service::default()
@@ -228,12 +232,16 @@ fn process() -> impl Strategy<Value = (Node, Dpdk, Limits, Log, Api)> {
             held_packets,
             fragments,
         });
-    let api = (any::<std::net::SocketAddr>(), option::of(file())).prop_map(|(mut listen, state_file)| {
-        if let std::net::SocketAddr::V6(v6) = &mut listen {
-            v6.set_flowinfo(0);
-        }
-        Api { listen, state_file }
-    });
+    let files = (option::of(file()), option::of((file(), file())), option::of(file()));
+    let api = (any::<std::net::SocketAddr>(), files, 16..=65_536_u32).prop_map(
+        |(mut listen, (state_file, tls, token_file), max_connections)| {
+            if let std::net::SocketAddr::V6(v6) = &mut listen {
+                v6.set_flowinfo(0);
+            }
+            let (tls_cert, tls_key) = tls.unzip();
+            Api { listen, state_file, tls_cert, tls_key, token_file, max_connections }
+        },
+    );
     let log = select(LogLevel::ALL).prop_map(|level| Log { level });
     (words().prop_map(|name| Node { name }), dpdk, limits, log, api)
 }
@@ -266,6 +274,22 @@ proptest! {
         let shown = config.show();
         let parsed = Config::parse(&shown, "shown", &Machine::with_cores(CORES));
         prop_assert_eq!(parsed, Ok(config), "{}", shown);
+    }
+
+    #[test]
+    fn services_parse_back_from_json(config in configs()) {
+        for service in config.services {
+            let shown = service.to_json();
+            prop_assert_eq!(Service::from_json(&shown), Ok(service.clone()), "{}", shown);
+            let shown = service.to_json_brief();
+            prop_assert_eq!(Service::from_json(&shown), Ok(service), "{}", shown);
+        }
+    }
+
+    #[test]
+    fn a_configuration_differs_from_others_alone(one in configs(), other in configs()) {
+        prop_assert_eq!(one.differences(&one), [""; 0]);
+        prop_assert_eq!(one.differences(&other).is_empty(), one == other);
     }
 }
 

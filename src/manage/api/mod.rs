@@ -1,104 +1,161 @@
-//! What clients see: the REST API. `/netlox/v1` answers as LoxiLB does; `/hitless/v1` is this node's own.
+//! What clients see: the REST API. `/netlox/v1` answers as LoxiLB does, for its clients; `/hitless/v1` is this node's
+//! own. LoxiLB's spellings are here and nowhere else.
+//!
+//! Every path is declared with its documentation, and the OpenAPI document is made of the router: it cannot leave
+//! out or invent one.
 
-pub mod model;
-#[cfg(feature = "dpdk")]
-pub mod serve;
+mod absent;
+mod answer;
+mod bfd;
+mod bgp;
+mod cistate;
+mod conntrack;
+mod endpoint;
+mod extract;
+mod listing;
+mod loadbalancer;
+mod own;
+mod ports;
+mod status;
 
-use super::Shared;
-use axum::{
-    Json, Router,
-    extract::{Query, State},
-    http::StatusCode,
-    response::{IntoResponse, Response},
-    routing::get,
-};
-use model::{Conntrack, LoadBalancer, NeighborEntry, PortEntry, Stats, Version};
-use serde::Deserialize;
-use std::{net::IpAddr, sync::Arc};
+pub(super) use answer::problem;
 
-/// All paths.
-pub fn router(shared: Arc<Shared>) -> Router {
-    let netlox = Router::new()
-        .route("/version", get(version))
-        .route("/config/loadbalancer/all", get(load_balancers))
-        .route("/config/conntrack/all", get(conntrack))
-        .route("/config/port/all", get(ports))
-        .route("/config/neighbor/all", get(neighbors));
-    let own = Router::new().route("/stats", get(stats));
-    Router::new().nest("/netlox/v1", netlox).nest("/hitless/v1", own).fallback(not_found).with_state(shared)
+use super::{Changes, EventLog, Shared, ha::HighAvailability};
+use crate::config::{Config, DEFAULT_INSTANCE, LogLevel};
+use axum::Router;
+use parking_lot::Mutex;
+use std::{fmt, sync::Arc};
+use tokio::sync::Semaphore;
+use utoipa::OpenApi;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+/// Who may follow the events at a time.
+const STREAMS: usize = 16;
+
+/// Sets how much is logged.
+pub trait LogSwitch: fmt::Debug + Send + Sync {
+    /// How much is logged now.
+    fn level(&self) -> LogLevel;
+
+    /// From now on.
+    fn set(&self, level: LogLevel);
 }
 
-async fn version() -> Json<Version> {
-    Json(Version::this())
+/// What the API works on.
+#[derive(Debug)]
+pub struct Api {
+    pub(super) shared: Arc<Shared>,
+    pub(super) changes: Changes,
+    pub(super) events: Arc<EventLog>,
+    pub(super) ha: Arc<dyn HighAvailability>,
+    pub(super) log: Arc<dyn LogSwitch>,
+    /// The configuration file as it was last taken.
+    pub(super) file: Mutex<Config>,
+    instances: Arc<[String]>,
+    default_instance: String,
+    /// One list of sessions at a time.
+    lists: Arc<Semaphore>,
+    streams: Arc<Semaphore>,
+    /// The OpenAPI document.
+    document: Arc<str>,
 }
 
-async fn load_balancers(State(shared): State<Arc<Shared>>) -> Json<serde_json::Value> {
-    let entries: Vec<LoadBalancer> = {
-        let registry = shared.registry.lock();
-        registry.services().map(|entry| LoadBalancer::of(entry, &shared)).collect()
-    };
-    Json(serde_json::json!({ "lbAttr": entries }))
-}
+impl Api {
+    /// Over a node.
+    pub fn new(
+        shared: Arc<Shared>,
+        changes: Changes,
+        events: Arc<EventLog>,
+        ha: Arc<dyn HighAvailability>,
+        log: Arc<dyn LogSwitch>,
+    ) -> Arc<Self> {
+        let config = &shared.config;
+        let document = open_api().to_json().unwrap_or_default();
+        Arc::new(Self {
+            file: Mutex::new(config.clone()),
+            instances: config.instances().iter().map(|instance| instance.name.clone()).collect(),
+            default_instance: config.default_instance().to_owned(),
+            lists: Arc::new(Semaphore::new(1)),
+            streams: Arc::new(Semaphore::new(STREAMS)),
+            document: document.into(),
+            shared,
+            changes,
+            events,
+            ha,
+            log,
+        })
+    }
 
-/// Which sessions to list.
-#[derive(Debug, Default, Deserialize)]
-struct SessionFilter {
-    /// Client address.
-    client: Option<IpAddr>,
-    /// Virtual address.
-    vip: Option<IpAddr>,
-    /// Backend address.
-    backend: Option<IpAddr>,
-}
-
-async fn conntrack(State(shared): State<Arc<Shared>>, Query(filter): Query<SessionFilter>) -> Response {
-    let list = tokio::task::spawn_blocking(move || {
-        let names: std::collections::HashMap<_, _> = {
-            let registry = shared.registry.lock();
-            registry.services().map(|entry| (entry.id, entry.wanted.name.clone())).collect()
-        };
-        let wanted = |asked: Option<IpAddr>, address| asked.is_none_or(|asked| asked == address);
-        let records = shared.sessions.list(|record| {
-            wanted(filter.client, record.client.0)
-                && wanted(filter.vip, record.vip.0)
-                && wanted(filter.backend, record.backend.0)
-        });
-        let entries: Vec<Conntrack> = records
-            .iter()
-            .flat_map(|record| {
-                let name = record.service.and_then(|id| names.get(&id)).map_or("", String::as_str);
-                Conntrack::both_directions(record, name)
-            })
-            .collect();
-        serde_json::json!({ "ctAttr": entries })
-    });
-    match list.await {
-        Ok(list) => Json(list).into_response(),
-        Err(_) => {
-            error(StatusCode::INTERNAL_SERVER_ERROR, "the list of sessions could not be made: try again")
+    /// The instance that a name means: LoxiLB's own clients call the default one by two names.
+    fn instance<'a>(&'a self, name: &'a str) -> &'a str {
+        let known = self.instances.iter().any(|known| known == name);
+        match name {
+            "" | "default" | DEFAULT_INSTANCE if !known => &self.default_instance,
+            name => name,
         }
     }
 }
 
-async fn ports(State(shared): State<Arc<Shared>>) -> Json<serde_json::Value> {
-    let entries: Vec<PortEntry> = PortEntry::all(&shared);
-    Json(serde_json::json!({ "portAttr": entries }))
+#[derive(OpenApi)]
+#[openapi(info(
+    title = "hitless",
+    description = "The API of a hitless node. Paths under /netlox/v1 are those of LoxiLB; their JSON keys match \
+                   whatever their case, unknown keys are ignored, and null is as good as absent."
+))]
+struct Document;
+
+fn routes() -> OpenApiRouter<Arc<Api>> {
+    let netlox = OpenApiRouter::new()
+        .routes(routes!(loadbalancer::create))
+        .routes(routes!(loadbalancer::list, loadbalancer::delete_all))
+        .routes(routes!(loadbalancer::delete_by_name))
+        .routes(routes!(loadbalancer::delete_port))
+        .routes(routes!(loadbalancer::delete_ports))
+        .routes(routes!(loadbalancer::delete_host_port))
+        .routes(routes!(loadbalancer::delete_host_ports))
+        .routes(routes!(conntrack::list))
+        .routes(routes!(cistate::list))
+        .routes(routes!(cistate::set))
+        .routes(routes!(bfd::list))
+        .routes(routes!(bfd::create))
+        .routes(routes!(bfd::delete))
+        .routes(routes!(endpoint::list))
+        .routes(routes!(endpoint::create))
+        .routes(routes!(endpoint::delete))
+        .routes(routes!(endpoint::set_host_state))
+        .routes(routes!(bgp::set_speaker))
+        .routes(routes!(bgp::list))
+        .routes(routes!(bgp::create))
+        .routes(routes!(bgp::delete))
+        .routes(routes!(ports::list))
+        .routes(routes!(ports::list_addresses))
+        .routes(routes!(ports::list_neighbors))
+        .routes(routes!(ports::list_routes))
+        .routes(routes!(status::version))
+        .routes(routes!(status::parameters, status::set_parameters))
+        .routes(routes!(status::processes))
+        .routes(routes!(absent::mobile_sessions))
+        .routes(routes!(absent::uplink_classifiers))
+        .routes(routes!(absent::firewall))
+        .routes(routes!(absent::vlans))
+        .routes(routes!(absent::vxlans))
+        .routes(routes!(absent::forwarding_entries))
+        .routes(routes!(absent::policies))
+        .routes(routes!(absent::mirrors));
+    OpenApiRouter::with_openapi(Document::openapi())
+        .nest("/netlox/v1", netlox)
+        .nest("/hitless/v1", own::router())
 }
 
-async fn neighbors(State(shared): State<Arc<Shared>>) -> Json<serde_json::Value> {
-    let entries: Vec<NeighborEntry> = NeighborEntry::all(&shared);
-    Json(serde_json::json!({ "neighborAttr": entries }))
+/// The OpenAPI document of all paths.
+pub fn open_api() -> utoipa::openapi::OpenApi {
+    let (_, mut document) = routes().split_for_parts();
+    answer::document(document.components.get_or_insert_default());
+    document
 }
 
-async fn stats(State(shared): State<Arc<Shared>>) -> Json<Stats> {
-    Json(Stats::of(&shared))
-}
-
-async fn not_found(uri: axum::http::Uri) -> Response {
-    error(StatusCode::NOT_FOUND, &format!("path {} was not found", uri.path()))
-}
-
-fn error(status: StatusCode, message: &str) -> Response {
-    let body = serde_json::json!({ "code": status.as_u16(), "message": message, "result": message });
-    (status, Json(body)).into_response()
+/// All paths.
+pub fn router(api: Arc<Api>) -> Router {
+    let (router, _) = routes().split_for_parts();
+    router.fallback(answer::not_found).method_not_allowed_fallback(answer::not_allowed).with_state(api)
 }

@@ -1,6 +1,7 @@
 //! All instances of a node: hellos in and out, the lease, and the terms reserved.
 
 use super::{
+    claim::MAX_TERM,
     facts::Situation,
     hello::{Entry, HELLO_ENTRY, HELLO_HEADER, Hello, MAX_ENTRIES, Sender},
     instance::Election,
@@ -88,6 +89,14 @@ impl Elections {
             early_left: EARLY_LIMIT,
             settings,
         }
+    }
+
+    /// Raises the last term reserved before the start. Before the first look.
+    pub fn begin_after(&mut self, term: u64) {
+        self.reserved = self.reserved.max(term);
+        self.instances
+            .iter_mut()
+            .for_each(|election| election.known = election.known.max(term.min(MAX_TERM)));
     }
 
     /// Takes a hello that was received `received_at`; the envelope around it has been verified.

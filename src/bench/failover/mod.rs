@@ -1,0 +1,120 @@
+//! `hitless bench failover`: a node dies, and the other goes on with its sessions.
+//!
+//! Two complete nodes run in one process and in real time, each on a thread and a core of its own, which turns its
+//! control core and its worker. Their port is the segment: a ring to the other node each way, and clients and backends
+//! that answer within the port, on the thread of the node they speak with. So what is measured is the nodes and not a
+//! network: the first packet after the failover follows the announcement as soon as the worker turns.
+//!
+//! First every client opens a connection, and all are synced. Then the node that serves is stopped between two turns,
+//! for good: its memory is freed, its rings with it. One client sends a packet every 2 µs meanwhile. When that is
+//! forwarded again, every client sends a packet, and each must come to the same backend, from the same address and
+//! port, as before. Then the node starts anew, copies everything, and it is the other's turn.
+
+mod judge;
+mod node;
+mod segment;
+mod station;
+
+use super::{
+    host::Cores,
+    spread::{Spread, micros},
+    timer::Timer,
+};
+use crate::simulator::Plan;
+use judge::{Judge, Trial};
+use serde::Serialize;
+
+/// What to measure.
+#[derive(Clone, Copy, Debug)]
+pub struct Failover {
+    /// Established sessions.
+    pub sessions: u32,
+    /// BFD's interval in microseconds; three are missed before the peer counts as silent.
+    pub interval_us: u32,
+    /// How often a node is stopped.
+    pub trials: u32,
+}
+
+/// The contract's keys, and how they came about.
+#[derive(Clone, Debug, Serialize)]
+pub struct FailoverReport {
+    /// From the last packet the stopped node forwarded to the first the other did.
+    pub gap_us: Spread,
+    /// From the end of the stopped node's last turn to the other's Down.
+    pub detection_us: Spread,
+    /// From Down declared to the first gratuitous ARP handed to the port.
+    pub takeover_us: Spread,
+    /// Sessions in the stopped node's table, the least of all trials.
+    pub sessions_before: u64,
+    /// Sessions in the other's table afterwards, the least of all trials.
+    pub sessions_after: u64,
+    /// Of all trials: connections whose packet came to no backend, or to another, or from another address or port.
+    pub established_lost: u64,
+    /// From the first turn of a node that starts anew until it holds every session, in milliseconds.
+    pub resync_ms: Spread,
+    /// Trials that count.
+    pub trials: u32,
+    /// Trials that did not: the node to be stopped stood still before, and the other took over by itself.
+    pub disturbed: u32,
+    /// The cores that the nodes ran on, and what is wrong with them.
+    pub cores: String,
+    /// TSC ticks a second.
+    pub tsc_hz: f64,
+    /// Every trial's gap, detection and take-over, for a plot.
+    #[serde(skip)]
+    pub each: [Vec<f64>; 3],
+}
+
+/// Sessions beyond this do not fit one local address and 250 backends.
+const MOST: u32 = 10_000_000;
+/// Sessions of one backend: local ports to spare.
+const PER_BACKEND: u32 = 45_000;
+
+/// Runs it.
+///
+/// # Errors
+///
+/// In words.
+pub fn failover(what: &Failover) -> Result<FailoverReport, String> {
+    if what.sessions == 0 || what.sessions > MOST {
+        return Err(format!("{} sessions: write 1 to {MOST}", what.sessions));
+    }
+    let plan = Plan {
+        workers: 1,
+        interval_us: what.interval_us,
+        lone_start_ms: 500,
+        lease_ms: 0,
+        virtual_mac: false,
+        witness: false,
+        max_sessions: what.sessions + what.sessions / 8 + 1024,
+        backends: what.sessions.div_ceil(PER_BACKEND) as u8,
+    };
+    let tsc_hz = super::tsc_hz();
+    let cores = Cores::for_loops(2);
+    let mut judge = Judge::new(plan, what.sessions, Timer::start(), cores.clone())?;
+    judge.open()?;
+    let mut trials = Vec::new();
+    while (trials.len() as u32) < what.trials {
+        trials.extend(judge.trial()?);
+        judge.check_patience(what.trials, trials.len() as u32)?;
+    }
+    let spread = |pick: fn(&Trial) -> crate::types::Duration| trials.iter().map(pick).collect::<Vec<_>>();
+    let [gap, detection, takeover] =
+        [spread(|trial| trial.gap), spread(|trial| trial.detection), spread(|trial| trial.takeover)];
+    let each = [&gap, &detection, &takeover].map(|times| times.iter().copied().map(micros).collect());
+    let resync: Vec<_> = judge.resyncs.clone();
+    Ok(FailoverReport {
+        gap_us: Spread::of(&gap),
+        detection_us: Spread::of(&detection),
+        takeover_us: Spread::of(&takeover),
+        sessions_before: trials.iter().map(|trial| trial.before).min().unwrap_or(0),
+        sessions_after: trials.iter().map(|trial| trial.after).min().unwrap_or(0),
+        established_lost: trials.iter().map(|trial| trial.lost).sum(),
+        resync_ms: Spread::of(&resync).thousandth(),
+        trials: trials.len() as u32,
+        disturbed: judge.disturbed,
+        cores: cores.describe(),
+        tsc_hz,
+        each,
+    })
+}
