@@ -6,7 +6,7 @@ BUILD_PACKAGES := libdpdk-dev dpdk-dev libclang-dev pkg-config gcc
 LAB_PACKAGES := iproute2 iputils-ping ethtool curl nginx-light wrk iperf3 tcpdump tshark libusrsctp-examples \
   frr bird2 keepalived
 
-.PHONY: build demo test nic-test lint unit lab instructions accept-instructions tables compare build-packages lab-packages
+.PHONY: build demo test nic-test lint unit lab api-fuzz instructions accept-instructions tables compare build-packages lab-packages
 
 build: build-packages
 	cargo build --release
@@ -46,6 +46,13 @@ unit: build-packages
 # Real programs in network namespaces. Needs root.
 lab: build-packages lab-packages
 	cargo test --quiet --test lab -- --test-threads=1
+
+# A schema-driven fuzzer against the API of a node in memory. Needs python3 with venv, and PyPI.
+api-fuzz: build-packages
+	@lab/install python3-venv
+	@test -x target/fuzz/bin/schemathesis || { python3 -m venv target/fuzz && target/fuzz/bin/pip -q install schemathesis; }
+	HITLESS_SCHEMATHESIS=$(CURDIR)/target/fuzz/bin/schemathesis \
+	  cargo test --quiet --no-default-features --test api fuzz -- --ignored --nocapture
 
 # Instructions of the data path's parts; fails when one has risen by more than 3 %.
 instructions:

@@ -28,10 +28,30 @@ impl Fetched {
 ///
 /// As the socket says; an answer cut short is [`io::ErrorKind::UnexpectedEof`].
 pub fn fetch(server: SocketAddr, path: &str, limit: Duration) -> io::Result<Fetched> {
+    request(server, "GET", path, "", limit)
+}
+
+/// The same for any method, with a JSON body unless it is empty.
+///
+/// # Errors
+///
+/// As [`fetch`].
+pub fn request(
+    server: SocketAddr,
+    method: &str,
+    path: &str,
+    body: &str,
+    limit: Duration,
+) -> io::Result<Fetched> {
     let mut stream = TcpStream::connect_timeout(&server, limit)?;
     stream.set_read_timeout(Some(limit))?;
     stream.set_write_timeout(Some(limit))?;
-    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: lab\r\nConnection: close\r\n\r\n").as_bytes())?;
+    let content = match body.len() {
+        0 => String::new(),
+        length => format!("Content-Type: application/json\r\nContent-Length: {length}\r\n"),
+    };
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: lab\r\nConnection: close\r\n{content}\r\n");
+    stream.write_all([head.as_bytes(), body.as_bytes()].concat().as_slice())?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
     parse(&answer).ok_or_else(|| io::Error::new(io::ErrorKind::UnexpectedEof, "the answer was cut short"))
@@ -41,7 +61,9 @@ fn parse(answer: &[u8]) -> Option<Fetched> {
     let end = answer.windows(4).position(|window| window == b"\r\n\r\n")?;
     let head = std::str::from_utf8(answer.get(..end)?).ok()?;
     let status = head.split(' ').nth(1)?.parse().ok()?;
-    let length: usize = head.lines().find_map(|line| line.strip_prefix("Content-Length: "))?.parse().ok()?;
+    let is_length = |line: &&str| line.to_ascii_lowercase().starts_with("content-length:");
+    let (_, length) = head.lines().find(is_length)?.split_once(':')?;
+    let length: usize = length.trim().parse().ok()?;
     let body = answer.get(end + 4..)?;
     (body.len() == length).then(|| Fetched { status, body: body.to_vec() })
 }

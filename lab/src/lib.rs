@@ -25,14 +25,14 @@ mod sweep;
 mod topology;
 
 pub use capture::Capture;
-pub use client::{Fetched, fetch};
+pub use client::{Fetched, fetch, request};
 pub use error::{Error, Result};
 pub use namespace::Namespace;
 pub use nginx::Nginx;
 pub use nicvm::NicVm;
 pub use node::{Node, NodeConfig};
 pub use peers::{BfdParameters, Bird, Frr, Keepalived};
-pub use program::Program;
+pub use program::{Program, allow_files};
 pub use rustix::process::Signal;
 pub use sweep::remove_own;
 pub use topology::{Host, Lab};

@@ -1,6 +1,6 @@
 //! A load balancer of the lab: `hitless run` on the host's veth.
 
-use crate::{Error, Host, Lab, Program, Result, output, wait_for};
+use crate::{BfdParameters, Error, Host, Lab, Program, Result, output, wait_for};
 use serde_json::Value;
 use std::{
     fmt::Write,
@@ -60,6 +60,19 @@ impl NodeConfig {
             self.more.push_str("]\n");
         }
         self
+    }
+
+    /// Makes it one of a pair with `peer`, over one BFD path.
+    pub fn paired(self, own: &Host, peer: &Host, times: BfdParameters, more: &str) -> Self {
+        let BfdParameters { interval_ms, multiplier } = times;
+        self.with(&format!(
+            "[ha]\npeer = \"{}\"\n{more}\n[[ha.bfd]]\nlocal = \"{}\"\nremote = \"{}\"\ninterval_us = {}\nmultiplier = {}",
+            peer.v4,
+            own.v4,
+            peer.v4,
+            interval_ms * 1000,
+            multiplier
+        ))
     }
 
     /// Adds tables as they are.
@@ -138,6 +151,42 @@ impl Node {
     pub fn restart(&mut self) -> Result<()> {
         self.program = Self::run(&self.host, &self.binary, &self.config)?;
         self.wait_until_up()
+    }
+
+    /// What `get hastate` says of the only instance.
+    ///
+    /// # Errors
+    ///
+    /// The node does not answer.
+    pub fn state(&self) -> Result<String> {
+        let states = self.get("hastate")?;
+        let state = states.pointer("/Attr/0/state").and_then(Value::as_str).map(str::to_owned);
+        state.ok_or_else(|| Error::Late(format!("no state in {states}")))
+    }
+
+    /// Waits until it says so.
+    ///
+    /// # Errors
+    ///
+    /// It never does; with what it says instead, and its log.
+    pub fn wait_for_state(&self, wanted: &str, limit: Duration) -> Result<()> {
+        let mut last = String::new();
+        let found = wait_for(limit, || {
+            last = self.state().unwrap_or_else(|error| error.to_string());
+            (last == wanted).then_some(())
+        });
+        found.ok_or_else(|| {
+            Error::Late(format!("{} is {last}, not {wanted}: {}", self.host.name, self.program.log()))
+        })
+    }
+
+    /// Waits until it holds every session of its peer's and would take over at once.
+    ///
+    /// # Errors
+    ///
+    /// It never does; with its log.
+    pub fn wait_until_ready(&mut self, limit: Duration) -> Result<()> {
+        self.program.wait_for("to STANDBY)", limit)
     }
 
     /// Runs `hitless` with `arguments` beside the node and returns what it prints.

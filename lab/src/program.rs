@@ -103,3 +103,15 @@ impl Drop for Program {
         self.stop();
     }
 }
+
+/// Lets this process and those it starts have so many files open.
+pub fn allow_files(count: u64) {
+    let mut limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    if limit.current.is_none_or(|current| current >= count) {
+        return;
+    }
+    limit.current = Some(count);
+    limit.maximum = limit.maximum.map(|maximum| maximum.max(count));
+    // Who opens too many is told.
+    let _ = rustix::process::setrlimit(rustix::process::Resource::Nofile, limit);
+}

@@ -6,7 +6,6 @@ use crate::{
     port::{Burst, Checksum, Packet, Port},
     types::Instant,
 };
-use std::collections::VecDeque;
 
 /// Bytes before a frame.
 const HEADROOM: usize = 64;
@@ -82,18 +81,48 @@ impl Packet for Box<Frame> {
     fn prefetch(&self) {}
 }
 
+/// Free buffers, first in, first out: one that is taken has left the first-level cache.
+#[derive(Debug)]
+struct Free {
+    frames: Box<[Option<Box<Frame>>]>,
+    taken: usize,
+    given: usize,
+}
+
+impl Free {
+    fn new(buffers: usize) -> Self {
+        let count = buffers.next_power_of_two();
+        Self { frames: (0..count).map(|_| Some(Frame::empty())).collect(), taken: 0, given: count }
+    }
+
+    #[inline]
+    fn take(&mut self) -> Option<Box<Frame>> {
+        let place = self.taken & (self.frames.len() - 1);
+        let frame = self.frames[place].take()?;
+        self.taken += 1;
+        Some(frame)
+    }
+
+    #[inline]
+    fn give(&mut self, frame: Box<Frame>) {
+        let place = self.given & (self.frames.len() - 1);
+        self.frames[place] = Some(frame);
+        self.given += 1;
+    }
+}
+
 /// The port. Whole cache lines are copied, as a NIC writes them.
 #[derive(Debug)]
 pub(super) struct Replay {
     deck: Deck,
-    free: VecDeque<Box<Frame>>,
+    free: Free,
     /// Packets a call to [`Port::receive`] gives, at most.
     burst: usize,
 }
 
 impl Replay {
     pub(super) fn new(buffers: usize, burst: usize) -> Self {
-        Self { deck: Deck::default(), free: (0..buffers).map(|_| Frame::empty()).collect(), burst }
+        Self { deck: Deck::default(), free: Free::new(buffers), burst }
     }
 }
 
@@ -109,9 +138,10 @@ impl Port for Replay {
     #[inline]
     fn receive(&mut self, burst: &mut Burst<Box<Frame>>) -> usize {
         let length = self.deck.length();
-        let room = self.burst.min(burst.remaining_capacity()).min(self.free.len());
-        let count = room.min(usize::try_from(self.deck.remaining).unwrap_or(room));
-        for mut frame in self.free.drain(..count) {
+        let room = self.burst.min(burst.remaining_capacity());
+        let wanted = room.min(usize::try_from(self.deck.remaining).unwrap_or(room));
+        for count in 0..wanted {
+            let Some(mut frame) = self.free.take() else { return count };
             let template = self.deck.deal();
             let body = &mut frame.bytes.as_chunks_mut().0[HEADROOM / size_of::<Line>()..][..template.len()];
             body.copy_from_slice(template);
@@ -119,7 +149,7 @@ impl Port for Replay {
             frame.end = (HEADROOM + length) as u16;
             burst.push(frame);
         }
-        count
+        wanted
     }
 
     #[inline]
@@ -129,11 +159,11 @@ impl Port for Replay {
         if self.deck.records() {
             burst.iter().for_each(|frame| self.deck.keep(frame.data()));
         }
-        self.free.extend(burst.drain(..));
+        burst.drain(..).for_each(|frame| self.free.give(frame));
         sent
     }
 
     fn allocate(&mut self) -> Option<Box<Frame>> {
-        self.free.pop_front()
+        self.free.take()
     }
 }

@@ -156,7 +156,10 @@ mod tests {
                 "backends": [
                     {"address": "10.77.0.21", "port": 8080, "weight": 1}, {"address": "10.77.0.22", "weight": 0},
                 ],
-                "health": {"type": "ping", "interval_ms": 1000, "timeout_ms": 500, "rise": 2, "fall": 3},
+                "health": {
+                    "type": "ping", "interval_ms": 1000, "timeout_ms": 500, "rise": 2, "fall": 3,
+                    "reset_on_down": false, "all_down": "refuse",
+                },
             })
         );
         assert_eq!(service.to_json()["idle_timeout_s"], json!(300));

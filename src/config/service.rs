@@ -9,7 +9,10 @@ use super::{
     word::{OneOf, words},
 };
 use crate::types::{Duration, Prefix, Protocol};
-use std::net::{IpAddr, Ipv4Addr};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+};
 
 words! {
     /// How packets reach backends.
@@ -146,6 +149,16 @@ pub struct Backend {
 impl Default for Backend {
     fn default() -> Self {
         Self { address: Ipv4Addr::UNSPECIFIED.into(), port: None, weight: 1 }
+    }
+}
+
+/// Address and port, as in `10.0.0.1:8080` or `[fd00::1]:8080`; the address alone where there is no port.
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.port {
+            Some(port) => SocketAddr::new(self.address, port).fmt(f),
+            None => self.address.fmt(f),
+        }
     }
 }
 

@@ -1,6 +1,9 @@
 //! Kinds of values that are written as text: addresses, names, devices, files.
 
-use super::kind::{Kind, quote, wrong};
+use super::{
+    health::{Health, MAX_PATH, OCTETS},
+    kind::{Kind, quote, wrong},
+};
 use crate::types::Prefix;
 use std::{
     fmt::Display,
@@ -94,10 +97,15 @@ pub(super) const fn interface() -> Parsed<String> {
 pub(super) const fn http_path() -> Parsed<String> {
     Parsed {
         rule: |text| {
-            text.starts_with('/') && text.len() <= 1024 && text.bytes().all(|b| b.is_ascii_graphic())
+            text.starts_with('/') && text.len() <= MAX_PATH && text.bytes().all(|b| b.is_ascii_graphic())
         },
         allowed: "a path that begins with \"/\", such as \"/healthz\"",
     }
+}
+
+/// Octets, as [`Health::octets`] reads them.
+pub(super) const fn octets() -> Parsed<String> {
+    Parsed { rule: |text| Health::octets(text).is_some(), allowed: OCTETS }
 }
 
 /// A device for DPDK.

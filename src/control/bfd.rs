@@ -123,20 +123,10 @@ impl Bfd {
         Ok(id)
     }
 
-    /// A turn begins. Packets that the last one took bore the time at which it began; where they have no other they
-    /// were received by now, perhaps only now: between the two this thread may have stood still.
-    pub(super) fn settle(&mut self, now: Instant) {
-        for id in self.unsettled.drain(..) {
-            if let Some(session) = self.sessions.get_mut(id) {
-                session.settle(now);
-            }
-        }
-    }
-
-    /// The session in a slot, unless it is ending.
-    pub(super) fn session(&self, slot: usize) -> Option<&Session> {
-        let (_, session) = self.sessions.iter().find(|(id, _)| id.index() == slot)?;
-        (!self.leaving[slot]).then_some(session)
+    /// The sessions that are not ending, each with its slot.
+    pub(super) fn live(&self) -> impl Iterator<Item = (usize, &Session)> {
+        let all = self.sessions.iter().map(|(id, session)| (id.index(), session));
+        all.filter(|(slot, _)| !self.leaving[*slot])
     }
 
     pub(super) fn change(&mut self, id: SessionId, timers: Timers) -> Result<(), CommandError> {
@@ -181,6 +171,16 @@ impl Bfd {
             if let Some(id) = found.filter(|(_, session)| over(session)).map(|(id, _)| id) {
                 self.sessions.remove(id);
                 self.leaving[slot] = false;
+            }
+        }
+    }
+
+    /// A turn begins. Packets that the last one took bore the time at which it began; where they have no other they
+    /// were received by now, perhaps only now: between the two this thread may have stood still.
+    pub(super) fn settle(&mut self, now: Instant) {
+        for id in self.unsettled.drain(..) {
+            if let Some(session) = self.sessions.get_mut(id) {
+                session.settle(now);
             }
         }
     }

@@ -111,12 +111,13 @@ impl<P: Port> Control<P> {
         if let Some(decided_at) = ha.decided_at.take() {
             ha.view.takeover.record(now.since(decided_at).as_nanos());
         }
-        for path in 0..MAX_PATHS {
-            let session = self.bfd.session(path);
-            let report =
-                session.map(|session| PathReport::new(&session.status(), session.settings().compatibility));
-            ha.peer.report(path, report.unwrap_or_default());
+        let mut reports = [PathReport::default(); MAX_PATHS];
+        for (path, session) in self.bfd.live() {
+            if let Some(report) = reports.get_mut(path) {
+                *report = PathReport::new(&session.status(), session.settings().compatibility);
+            }
         }
+        reports.into_iter().enumerate().for_each(|(path, report)| ha.peer.report(path, report));
         let evidence = ha.witness.judge(drained_at);
         let mut changes = ArrayVec::<Change, CHANGES>::new();
         let surroundings = Surroundings { view: &ha.peer, evidence, healthy, drained_at, now };

@@ -2,6 +2,7 @@
 
 use super::{
     Entropy, Refusals, Registry, ServiceList, SessionLists,
+    health::HealthView,
     pair::{self, Identity},
     paths,
 };
@@ -84,6 +85,8 @@ pub struct Shared {
     pub links: Arc<Links>,
     /// Neighbours.
     pub neighbors: Arc<NeighborView>,
+    /// Health checks.
+    pub health: HealthView,
     /// BFD sessions.
     pub bfd: Arc<BfdView>,
     /// How long the control core's turns take.
@@ -297,6 +300,7 @@ pub fn assemble_from<P: Port>(
         ownership,
         links,
         neighbors: control.neighbor_view(),
+        health: HealthView::default(),
         bfd: control.bfd_view(),
         turn_times: control.turn_times(),
         sessions: SessionLists::new(far.commands, far.dumped),

@@ -4,6 +4,7 @@ use super::{
     Changes, EventLog, Notifier, Paired, Refusal, ReservedTerms, SavedBfd, Severity,
     api::{self, Api, LogSwitch},
     ha::{BfdWanted, HighAvailability, Standalone},
+    health::Health,
     node::{Node, NodeError},
     reload,
     server::{self, Claim, Tls, Token},
@@ -54,6 +55,8 @@ pub fn run(file: &Path, config: Config, log: Arc<dyn LogSwitch>) -> Result<(), N
         }
     };
     restore_bfd(&changes, &*ha, &events);
+    let health =
+        runtime.block_on(async { Health::start(Arc::clone(&shared), changes.clone(), Arc::clone(&events)) });
     let api = Api::new(shared, changes, events, ha, log);
     let scheme = if options.tls.is_some() { "https" } else { "http" };
     // The API opens when rules can take effect, not before: controllers take an answer for readiness.
@@ -66,6 +69,7 @@ pub fn run(file: &Path, config: Config, log: Arc<dyn LogSwitch>) -> Result<(), N
     if let Some(pair) = &pair {
         runtime.block_on(leave(&node, &api, pair));
     }
+    drop(health);
     let _ = stop.send(true);
     runtime.block_on(async {
         let mut again = signal(SignalKind::terminate()).ok();

@@ -15,7 +15,7 @@ use rustix::{
     event::{PollFd, PollFlags, poll},
     io::ioctl_fionbio,
 };
-use std::{io, sync::atomic::Ordering::Relaxed, time::Duration};
+use std::{fs, io, sync::atomic::Ordering::Relaxed, time::Duration};
 use tun_rs::{DeviceBuilder, Layer, SyncDevice};
 
 /// Frames moved in one direction before the other gets its turn.
@@ -138,6 +138,13 @@ fn tap(name: &str, port: &crate::config::Port, facts: &PortFacts) -> io::Result<
     let device =
         DeviceBuilder::new().name(name).layer(Layer::L2).mac_addr(facts.mac.0).mtu(facts.mtu).build_sync()?;
     ioctl_fionbio(&device, true)?;
+    if port.addresses.iter().any(|own| own.address().is_ipv6()) {
+        // Where interfaces begin without IPv6 this one has it all the same. Nobody else has the address: the control
+        // core watches over that.
+        for (key, value) in [("disable_ipv6", "0"), ("accept_dad", "0")] {
+            let _ = fs::write(format!("/proc/sys/net/ipv6/conf/{name}/{key}"), value);
+        }
+    }
     for own in &port.addresses {
         match own.address() {
             std::net::IpAddr::V4(v4) => device.add_address_v4(v4, own.length())?,

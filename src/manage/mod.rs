@@ -5,8 +5,8 @@
 //!
 //! ```text
 //! clients ─► server ─► api ─► commit ─► registry ─► table ─► workers
-//! SIGHUP  ─► reload ──────────┘  │
-//!                                └─► state_file
+//! SIGHUP  ─► reload ──────────┘  │ ▲
+//!                     state_file ◄┘ └─ health ◄─► backends
 //! ```
 
 pub mod api;
@@ -15,6 +15,7 @@ mod commit;
 mod entropy;
 mod events;
 pub mod ha;
+pub mod health;
 mod kernel_interface;
 mod neighborhood;
 mod notify;

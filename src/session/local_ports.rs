@@ -106,15 +106,15 @@ impl LocalPorts {
         Self { first: *range.start(), span, cursors: cursors.collect() }
     }
 
-    /// The tuple of the replies of a new session: backend → local address and port, absent in `table`. A closed
-    /// session that held it is removed; `evicted` sees it before.
+    /// The tuple of the replies of a new session: backend → local address and port, absent in `table`, and its hash
+    /// there. A closed session that held it is removed; `evicted` sees it before.
     pub fn take<F: Family>(
         &mut self,
         wanted: &Wanted<'_>,
         table: &mut Table<F>,
         now_ms: u32,
         mut evicted: impl FnMut(&Session<F>),
-    ) -> Result<Tuple<F>, Exhausted> {
+    ) -> Result<(Tuple<F>, u64), Exhausted> {
         let cursor = self.cursors.get_mut(wanted.backend.index()).ok_or(Exhausted)?;
         if cursor.failed_ms == Some(now_ms) {
             return Err(Exhausted);
@@ -137,9 +137,13 @@ impl LocalPorts {
                 if worker != wanted.worker {
                     continue;
                 }
-                if free(table, &tuple, wanted.protocol, now_ms, &mut evicted) {
+                let hash = table.hash(&tuple, wanted.protocol);
+                if free(table, hash, &tuple, wanted.protocol, now_ms, &mut evicted) {
+                    // The next search for this backend need not wait for memory.
+                    let (next, _) = replies.at(self.first + (position % self.span) as u16);
+                    table.prefetch(table.hash(&next, wanted.protocol));
                     *cursor = Cursor { position, failed_ms: None };
-                    return Ok(tuple);
+                    return Ok((tuple, hash));
                 }
                 run -= 1;
                 tries = tries.saturating_sub(1);
@@ -155,12 +159,13 @@ impl LocalPorts {
 
 fn free<F: Family>(
     table: &mut Table<F>,
+    hash: u64,
     tuple: &Tuple<F>,
     protocol: Protocol,
     now_ms: u32,
     evicted: &mut impl FnMut(&Session<F>),
 ) -> bool {
-    let Some(reference) = table.find(table.hash(tuple, protocol), tuple, protocol) else { return true };
+    let Some(reference) = table.find(hash, tuple, protocol) else { return true };
     let Some(session) = table.get(reference) else { return true };
     if reference.direction() != Direction::Outbound
         || !session.state.is_over()
@@ -215,7 +220,8 @@ mod tests {
                 worker: WorkerId(worker),
             };
             let evicted = &mut self.evicted;
-            let outbound = self.ports.take(&wanted, &mut self.table, now_ms, |_| *evicted += 1)?;
+            let (outbound, hash) = self.ports.take(&wanted, &mut self.table, now_ms, |_| *evicted += 1)?;
+            assert_eq!(hash, self.table.hash(&outbound, Protocol::Tcp));
             self.clients += 1;
             let client = (std::net::Ipv4Addr::from_bits(0x0a01_0000 + self.clients).into(), 1000);
             let inbound = Tuple::new(client, (IpAddr::from([10, 0, 0, 100]), 80)).unwrap();

@@ -14,6 +14,7 @@ use crate::{
     packet::{Family, HashKey, Tuple},
     types::Protocol,
 };
+use arrayvec::ArrayVec;
 use prefetch_index::prefetch_index;
 use wide::u16x8;
 
@@ -22,6 +23,9 @@ const WAYS: usize = 8;
 
 /// Buckets are made for this share of entries in use, in eighths: low enough that few entries spill.
 const LOAD_EIGHTHS: usize = 5;
+
+/// Entries that ageing looks at before it removes those that are over.
+const AGED_TOGETHER: usize = 32;
 
 /// A bucket. All zero is empty.
 #[derive(Clone, Copy, Debug, Default)]
@@ -272,6 +276,12 @@ impl<F: Family> Table<F> {
 
     /// Inserts a session whose tuples are both absent; the caller has looked. Returns its inbound reference.
     pub fn insert(&mut self, session: Session<F>) -> Result<Reference, Full> {
+        let hashes = self.hashes_of(&session);
+        self.insert_hashed(session, hashes)
+    }
+
+    /// The same, when the caller knows what [`Self::hash`] gives for its two tuples, the inbound one first.
+    pub fn insert_hashed(&mut self, session: Session<F>, hashes: [u64; 2]) -> Result<Reference, Full> {
         let number = match self.recycled.pop() {
             Some(number) => number,
             None if (self.fresh as usize) < self.sessions.len() => {
@@ -283,7 +293,6 @@ impl<F: Family> Table<F> {
         let references =
             [Direction::Inbound, Direction::Outbound].map(|direction| Reference::new(number, direction));
         self.sessions[number as usize] = session;
-        let hashes = references.map(|reference| self.hash_of(reference));
         if !self.place(hashes[0], references[0]) {
             return self.give_back(number);
         }
@@ -303,15 +312,23 @@ impl<F: Family> Table<F> {
     /// Removes the session; both of its tuples become absent.
     pub fn remove(&mut self, reference: Reference) {
         let number = reference.number();
-        if self.sessions.get(number).is_none_or(Session::is_free) {
-            return;
+        if let Some(session) = self.sessions.get(number).filter(|session| !session.is_free()) {
+            self.vacate(number as u32, self.hashes_of(session));
         }
-        for direction in [Direction::Inbound, Direction::Outbound] {
-            let reference = Reference::new(number as u32, direction);
-            self.displace(self.hash_of(reference), reference);
+    }
+
+    fn vacate(&mut self, number: u32, hashes: [u64; 2]) {
+        for (direction, hash) in [Direction::Inbound, Direction::Outbound].into_iter().zip(hashes) {
+            self.displace(hash, Reference::new(number, direction));
         }
-        self.sessions[number] = Session::free();
-        self.recycled.push(number as u32);
+        self.sessions[number as usize] = Session::free();
+        self.recycled.push(number);
+    }
+
+    #[inline]
+    fn hashes_of(&self, session: &Session<F>) -> [u64; 2] {
+        [Direction::Inbound, Direction::Outbound]
+            .map(|direction| session.arriving(direction).hash(session.protocol(), &self.key))
     }
 
     fn hash_of(&self, reference: Reference) -> u64 {
@@ -366,25 +383,36 @@ impl<F: Family> Table<F> {
         }
     }
 
-    /// Looks at the next `budget` entries and removes the sessions that `over` says are; `ended` sees each
-    /// before it goes. One call is bounded work; calls go round the table for ever.
-    pub fn age(
-        &mut self,
-        budget: usize,
-        mut over: impl FnMut(&mut Session<F>) -> bool,
-        mut ended: impl FnMut(&Session<F>),
-    ) {
+    /// Looks at the next `budget` entries and removes the sessions that `over` says are. One call is bounded work; calls
+    /// go round the table for ever.
+    pub fn age(&mut self, budget: usize, mut over: impl FnMut(&mut Session<F>) -> bool) {
         let used = self.fresh as usize;
-        for _ in 0..budget.min(used) {
+        let mut left = budget.min(used);
+        while left > 0 {
             if self.cursor >= used {
                 self.cursor = 0;
             }
-            let session = &mut self.sessions[self.cursor];
+            let count = left.min(AGED_TOGETHER).min(used - self.cursor);
+            self.age_some(count, &mut over);
+            self.cursor += count;
+            left -= count;
+        }
+    }
+
+    /// Looks at `count` entries, and asks for the buckets of all that are over before it waits for one.
+    fn age_some(&mut self, count: usize, over: &mut impl FnMut(&mut Session<F>) -> bool) {
+        let mut gone = ArrayVec::<(u32, [u64; 2]), AGED_TOGETHER>::new();
+        for number in self.cursor..self.cursor + count {
+            prefetch_index(&*self.sessions, number + AGED_TOGETHER);
+            let session = &mut self.sessions[number];
             if !session.is_free() && over(session) {
-                ended(session);
-                self.remove(Reference::new(self.cursor as u32, Direction::Inbound));
+                let hashes = self.hashes_of(&self.sessions[number]);
+                hashes.iter().for_each(|&hash| self.prefetch(hash));
+                gone.push((number as u32, hashes));
             }
-            self.cursor += 1;
+        }
+        for (number, hashes) in gone {
+            self.vacate(number, hashes);
         }
     }
 

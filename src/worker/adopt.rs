@@ -8,14 +8,13 @@
 //! where its packets go. Ageing binds it once the service appears.
 
 use super::{
-    core::{Context, Core, Sessions},
+    core::{Context, Core, Sessions, Views},
     family::WorkerFamily,
 };
 use crate::{
     packet::Tuple,
     plane::{Counter, Local, Message, Packed, Slot},
     protocol::sync::{ALL_RANGES, Change, Digest, Mark, Record, SessionRecord, range_of},
-    service::ServiceTable,
     session::{Direction, Reference, Session, State, Table},
     types::{BackendId, InstanceId, Protocol, ServiceId},
 };
@@ -86,16 +85,18 @@ impl Adopter {
 }
 
 impl Core {
-    /// Takes some of the peer's records. Bounded work. Returns whether there were any.
-    pub(super) fn adopt(&mut self, services: &ServiceTable) -> bool {
+    /// Whether the peer has told something that is not carried out yet.
+    #[inline]
+    pub(super) fn has_records(&self) -> bool {
+        self.adopter.as_ref().is_some_and(|adopter| adopter.sweep.is_some() || !adopter.ring.is_empty())
+    }
+
+    /// Takes some of the peer's records. Bounded work.
+    pub(super) fn adopt(&mut self, views: &Views<'_>) {
         let Self { sessions, context, adopter, .. } = self;
-        let Some(adopter) = adopter else { return false };
-        if adopter.sweep.is_none() && adopter.ring.is_empty() {
-            return false;
-        }
-        let mut adoption = Adoption { adopter, sessions, context, services };
+        let Some(adopter) = adopter else { return };
+        let mut adoption = Adoption { adopter, sessions, context, views };
         adoption.some();
-        true
     }
 }
 
@@ -103,7 +104,7 @@ struct Adoption<'a> {
     adopter: &'a mut Adopter,
     sessions: &'a mut Sessions,
     context: &'a mut Context,
-    services: &'a ServiceTable,
+    views: &'a Views<'a>,
 }
 
 impl Adoption<'_> {
@@ -268,7 +269,8 @@ impl Adoption<'_> {
         session.state = state;
         session.mark = generation;
         session.unbind();
-        self.context.bind(&mut session, self.services);
+        self.context.bind(&mut session, self.views.services);
+        self.context.learn_ways(&mut session, self.views.routes);
         match F::table_mut(self.sessions).insert(session) {
             Ok(_) => {
                 self.context.tally.add(Counter::SessionsSynced, 1);

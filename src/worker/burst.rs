@@ -182,7 +182,7 @@ impl<F: WorkerFamily> Sought<F> {
             Some(session) if !reopens(session, direction, flow) => {
                 forward(session, direction, flow, F::HEADER, context, views, packet, from)
             }
-            _ => exception::forward_flow(flow, F::HEADER, sessions, context, views, packet, from),
+            _ => exception::forward_flow(flow, self.hash, F::HEADER, sessions, context, views, packet, from),
         }
     }
 }

@@ -243,6 +243,22 @@ impl Context {
         }
     }
 
+    /// Finds the next hops of a session of the peer's, or has them asked for: its packets may come here any moment.
+    pub(super) fn learn_ways<F: WorkerFamily>(&mut self, session: &mut Session<F>, routes: &Routes) {
+        for direction in [Direction::Inbound, Direction::Outbound] {
+            if self.next_hops.get(session.next_hop(direction)).is_some() {
+                continue;
+            }
+            let Some(way) = routes.way(session.leaving(direction).destination()) else { continue };
+            match self.next_hops.find(way.port, way.neighbor) {
+                Some(slot) => session.set_next_hop(direction, slot),
+                // Of many at once, the rest is asked for when the sessions are looked at.
+                None if self.wanted.last() == Some(&(way.port, way.neighbor)) => {}
+                None => drop(self.wanted.try_push((way.port, way.neighbor))),
+            }
+        }
+    }
+
     /// How long the session may be idle; `None` when its service or its backend is gone.
     fn limit_ms<F: Family>(&self, session: &mut Session<F>, services: &ServiceTable) -> Option<u32> {
         if session.service().is_none() {
@@ -275,7 +291,7 @@ impl Context {
     }
 
     /// Looks at a session in its turn; true when it is over.
-    fn look_at<F: Family>(&mut self, session: &mut Session<F>, services: &ServiceTable) -> bool {
+    fn look_at<F: WorkerFamily>(&mut self, session: &mut Session<F>, views: &Views<'_>) -> bool {
         let fresh = session.idle_ms(self.now_ms) < FRESH_MS;
         for direction in [Direction::Inbound, Direction::Outbound] {
             let slot = session.next_hop(direction);
@@ -286,7 +302,10 @@ impl Context {
                 Some(_) => {}
             }
         }
-        let limit = self.limit_ms(session, services);
+        if fresh && self.journal.is_some() && !self.ownership.serves(session.instance()) {
+            self.learn_ways(session, views.routes);
+        }
+        let limit = self.limit_ms(session, views.services);
         let over = limit.is_none_or(|limit| self.is_idle(session, limit));
         if over {
             self.ended(session);
@@ -397,20 +416,28 @@ impl Core {
         self.context.tally.add(Counter::BusyTurns, u64::from(found));
     }
 
-    /// Looks at some sessions and ends those that were idle too long or whose service or backend is gone.
-    pub(super) fn age(&mut self, services: &ServiceTable) {
+    /// A millisecond has begun: so many more sessions are to be looked at.
+    pub(super) fn owe_looks(&mut self) {
         let used = self.sessions.v4.used().max(self.sessions.v6.used());
         let elapsed = self.context.now_ms.wrapping_sub(self.aged_ms) as usize;
         self.aged_ms = self.context.now_ms;
         self.age_debt =
             self.age_debt.saturating_add(elapsed.saturating_mul(used.div_ceil(AGE_ROUND_MS))).min(used);
+    }
+
+    /// Whether sessions wait to be looked at.
+    #[inline]
+    pub(super) const fn owes_looks(&self) -> bool {
+        self.age_debt > 0
+    }
+
+    /// Looks at some sessions and ends those that were idle too long or whose service or backend is gone.
+    pub(super) fn age(&mut self, views: &Views<'_>) {
         let budget = self.age_debt.min(AGE_PER_TURN);
-        if budget > 0 {
-            self.age_debt -= budget;
-            self.context.watch_ownership();
-            age::<V4>(&mut self.sessions, &mut self.context, services, budget);
-            age::<V6>(&mut self.sessions, &mut self.context, services, budget);
-        }
+        self.age_debt -= budget;
+        self.context.watch_ownership();
+        age::<V4>(&mut self.sessions, &mut self.context, views, budget);
+        age::<V6>(&mut self.sessions, &mut self.context, views, budget);
     }
 
     /// Tells the peer what it must still hear: copies, digests.
@@ -430,11 +457,6 @@ impl Core {
     }
 }
 
-fn age<F: WorkerFamily>(
-    sessions: &mut Sessions,
-    context: &mut Context,
-    services: &ServiceTable,
-    budget: usize,
-) {
-    F::table_mut(sessions).age(budget, |session| context.look_at(session, services), |_| {});
+fn age<F: WorkerFamily>(sessions: &mut Sessions, context: &mut Context, views: &Views<'_>, budget: usize) {
+    F::table_mut(sessions).age(budget, |session| context.look_at(session, views));
 }

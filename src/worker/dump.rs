@@ -47,11 +47,16 @@ impl Dump {
         Self { commands, out, place: None }
     }
 
-    #[inline]
-    pub(super) fn step(&mut self, sessions: &Sessions, now_ms: u32) {
+    /// Looks for a question.
+    pub(super) fn hear(&mut self) {
         if let Ok(Command::Dump) = self.commands.pop() {
             self.place = Some(Place::V4(0));
         }
+    }
+
+    /// Answers some more.
+    #[inline]
+    pub(super) fn step(&mut self, sessions: &Sessions, now_ms: u32) {
         if let Some(place) = self.place {
             self.place = self.go_on(place, sessions, now_ms);
         }

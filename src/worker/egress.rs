@@ -2,7 +2,7 @@
 
 use crate::{
     plane::{Counter, Links, Tally},
-    port::{Burst, Packet, Port},
+    port::{BURST, Burst, Packet, Port},
     types::{DropReason, PortId},
 };
 use std::sync::Arc;
@@ -10,12 +10,14 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(super) struct Egress<P> {
     queues: Vec<Burst<P>>,
+    /// Packets in all queues.
+    gathered: usize,
     links: Arc<Links>,
 }
 
 impl<P: Packet> Egress<P> {
     pub(super) fn new(ports: usize, links: Arc<Links>) -> Self {
-        Self { queues: (0..ports).map(|_| Burst::new()).collect(), links }
+        Self { queues: (0..ports).map(|_| Burst::new()).collect(), gathered: 0, links }
     }
 
     /// Makes room for `count` packets on every port, so that nothing is sent before all of a burst is decided: what the
@@ -27,10 +29,8 @@ impl<P: Packet> Egress<P> {
         ports: &mut [Q],
         tally: &mut Tally,
     ) {
-        for ((number, queue), port) in (0..).zip(&mut self.queues).zip(ports) {
-            if queue.remaining_capacity() < count {
-                send(queue, port, self.links.is_up(PortId(number)), tally);
-            }
+        if self.gathered + count > BURST {
+            self.flush(ports, tally);
         }
     }
 
@@ -40,12 +40,17 @@ impl<P: Packet> Egress<P> {
         let Some(queue) = self.queues.get_mut(out.index()) else {
             return tally.drop(DropReason::NoRoute);
         };
+        self.gathered += 1;
         if queue.try_push(packet).is_err() {
             tally.drop(DropReason::TransmitFull);
         }
     }
 
+    #[inline]
     pub(super) fn flush<Q: Port<Packet = P>>(&mut self, ports: &mut [Q], tally: &mut Tally) {
+        if std::mem::take(&mut self.gathered) == 0 {
+            return;
+        }
         for ((number, queue), port) in (0..).zip(&mut self.queues).zip(ports) {
             if !queue.is_empty() {
                 send(queue, port, self.links.is_up(PortId(number)), tally);
@@ -61,10 +66,17 @@ fn send<P: Packet, Q: Port<Packet = P>>(queue: &mut Burst<P>, port: &mut Q, up: 
     let (sent, reason) =
         if up { (port.transmit(queue), DropReason::TransmitFull) } else { (0, DropReason::LinkDown) };
     tally.add(Counter::Forwarded, sent as u64);
-    let mut left = 0;
+    tally.add(Counter::TxBytes, bytes as u64);
+    if !queue.is_empty() {
+        give_up(queue, reason, tally);
+    }
+}
+
+/// Drops what did not leave.
+#[cold]
+fn give_up<P: Packet>(queue: &mut Burst<P>, reason: DropReason, tally: &mut Tally) {
     for packet in queue.drain(..) {
-        left += packet.length();
+        tally.subtract(Counter::TxBytes, packet.length() as u64);
         tally.drop(reason);
     }
-    tally.add(Counter::TxBytes, (bytes - left) as u64);
 }

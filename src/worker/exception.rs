@@ -162,15 +162,19 @@ fn flow<F: WorkerFamily, P: Packet>(
     match datagram.tuple::<F>(ip) {
         Some(tuple) => {
             let flow = Flow { tuple, protocol, signal, length };
-            forward_flow(&flow, datagram.l4_offset, sessions, context, views, packet, from)
+            let hash = F::table(sessions).hash(&flow.tuple, flow.protocol);
+            forward_flow(&flow, hash, datagram.l4_offset, sessions, context, views, packet, from)
         }
         None => Verdict::Drop(DropReason::UnsupportedProtocol),
     }
 }
 
-/// Finds or opens the session of a flow that was parsed at leisure, and forwards.
+/// Finds or opens the session of a flow that the batched look-up did not find or was not asked for, and forwards. `hash` is
+/// the table's of its tuple.
+#[allow(clippy::too_many_arguments, reason = "as for `forward`")]
 pub(super) fn forward_flow<F: WorkerFamily, P: Packet>(
     flow: &Flow<F>,
+    hash: u64,
     transport: usize,
     sessions: &mut Sessions,
     context: &mut Context,
@@ -178,7 +182,6 @@ pub(super) fn forward_flow<F: WorkerFamily, P: Packet>(
     packet: &mut P,
     from: Source,
 ) -> Verdict {
-    let hash = F::table(sessions).hash(&flow.tuple, flow.protocol);
     let reference = match locate(flow, hash, sessions, context, views, from) {
         Ok(reference) => reference,
         Err(verdict) => return verdict,

@@ -137,7 +137,7 @@ impl<P: Port> Exits<P> {
     /// Asks the control core for next hops.
     #[inline]
     pub(super) fn request_all(&mut self, wanted: &mut ArrayVec<HopKey, BURST>) {
-        for key in wanted.drain(..) {
+        while let Some(key) = wanted.pop() {
             self.rings.request(key);
         }
     }

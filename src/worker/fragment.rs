@@ -78,7 +78,8 @@ fn first<F: WorkerFamily, P: Packet>(
     };
     let length = u16::try_from(datagram.end).unwrap_or(u16::MAX);
     let flow = Flow { tuple, protocol, signal, length };
-    let verdict = forward_flow(&flow, datagram.l4_offset, sessions, context, views, packet, from);
+    let hash = F::table(sessions).hash(&flow.tuple, flow.protocol);
+    let verdict = forward_flow(&flow, hash, datagram.l4_offset, sessions, context, views, packet, from);
     // Held or sent, the later fragments go the same way.
     if matches!(verdict, Verdict::Transmit(_) | Verdict::Split(_) | Verdict::Hold(_)) {
         let heading = heading(sessions, context, &flow, &key).ok_or(DROP_UNSUPPORTED)?;

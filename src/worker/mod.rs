@@ -39,7 +39,7 @@ pub use rings::{FarEnds, OnPort, RingSizes, Rings, SyncRings, Urgent, rings};
 pub use run::{Idle, Rest, Stop, run};
 
 use self::{
-    core::Core,
+    core::{Core, Views},
     exits::Exits,
     verdict::{Arrival, Source},
 };
@@ -97,7 +97,11 @@ impl<P: Port> Worker<P> {
     /// One turn at `now`: takes what has arrived, decides, sends. Returns whether there was anything to do.
     pub fn turn(&mut self, now: Instant) -> bool {
         self.core.begin(now);
-        let mut found = self.core.adopt(self.services.load());
+        let mut found = self.core.has_records();
+        if found {
+            self.core.adopt(&Views { services: self.services.load(), routes: self.routes.load() });
+            self.exits.request_all(&mut self.core.context.wanted);
+        }
         // What waited leaves before what comes behind it.
         found |= self.exits.hold.is_due(&self.core.context.next_hops, self.core.context.now_ms)
             && self.release_held();
@@ -171,12 +175,22 @@ impl<P: Port> Worker<P> {
 
     fn keep_house(&mut self, found: bool) {
         let core = &mut self.core;
-        core.age(self.services.load());
+        let next_ms = core.context.now_ms != self.published_ms;
+        if next_ms {
+            core.owe_looks();
+        }
+        if next_ms || !found {
+            self.exits.rings.dump.hear();
+        }
+        if core.owes_looks() {
+            core.age(&Views { services: self.services.load(), routes: self.routes.load() });
+            self.exits.request_all(&mut core.context.wanted);
+        }
         core.keep_journal();
         core.end(found);
         self.exits.rings.dump.step(&core.sessions, core.context.now_ms);
         self.counters.beat(core.context.tally.get(Counter::Turns));
-        if core.context.now_ms != self.published_ms {
+        if next_ms {
             self.published_ms = core.context.now_ms;
             core.context.tally.set(Counter::Held, self.exits.hold.len() as u64);
             core.count_sessions();

@@ -27,7 +27,7 @@ pub(super) fn reopens<F: WorkerFamily>(session: &Session<F>, direction: Directio
 }
 
 /// The session of a packet that the batched look-up did not find: in its second bucket, opened meanwhile, or new.
-#[cold]
+#[inline(never)]
 pub(super) fn locate<F: WorkerFamily>(
     flow: &Flow<F>,
     hash: u64,
@@ -47,7 +47,7 @@ pub(super) fn locate<F: WorkerFamily>(
         table.remove(reference);
     }
     match views.services.role(flow.tuple.destination()) {
-        Some(Role::Vip(instance)) => open(flow, instance, sessions, context, views, from),
+        Some(Role::Vip(instance)) => open(flow, hash, instance, sessions, context, views, from),
         Some(Role::Local(instance)) => Err(reply_to_nobody(flow, instance, context, from)),
         Some(Role::Node(_)) => Err(to_node(flow, context, from)),
         None => Err(stranger(context, from)),
@@ -98,6 +98,7 @@ pub(super) fn stranger(context: &Context, from: Source) -> Verdict {
 
 fn open<F: WorkerFamily>(
     flow: &Flow<F>,
+    hash: u64,
     instance: InstanceId,
     sessions: &mut Sessions,
     context: &mut Context,
@@ -108,11 +109,12 @@ fn open<F: WorkerFamily>(
     if let Some(owner) = elsewhere(flow, context, from) {
         return Err(Verdict::HandOver(owner));
     }
-    try_open(flow, instance, sessions, context, views).map_err(Verdict::Drop)
+    try_open(flow, hash, instance, sessions, context, views).map_err(Verdict::Drop)
 }
 
 fn try_open<F: WorkerFamily>(
     flow: &Flow<F>,
+    hash: u64,
     instance: InstanceId,
     sessions: &mut Sessions,
     context: &mut Context,
@@ -153,13 +155,14 @@ fn try_open<F: WorkerFamily>(
             journal.ended(session);
         }
     };
-    let outbound =
+    let (outbound, reply_hash) =
         local_ports.take(&wanted, table, *now_ms, evicted).map_err(|_| DropReason::PortsExhausted)?;
     let ids = (service.id(), backend.id, instance);
     let mut session = Session::new(flow.tuple, outbound, flow.protocol, ids, *now_ms);
     session.set_next_hop(Direction::Inbound, slot_there);
     session.set_next_hop(Direction::Outbound, slot_back);
-    let reference = table.insert(session).map_err(|_| DropReason::SessionTableFull)?;
+    let reference =
+        table.insert_hashed(session, [hash, reply_hash]).map_err(|_| DropReason::SessionTableFull)?;
     tally.add(Counter::SessionsOpened, 1);
     backends.opened(backend.id);
     if let Some(journal) = journal {

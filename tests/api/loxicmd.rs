@@ -118,7 +118,12 @@ fn endpoints() {
     send(&node, "POST", "config/endpoint", Some(create)).succeeds();
     let ping =
         create.replace("http", "ping").replace("8080", "0").replace(r#""name":"""#, r#""name":"mine""#);
+    // A ping asks nothing and expects nothing: that is not taken and forgotten.
+    send(&node, "POST", "config/endpoint", Some(&ping)).is_refused(400, "probeReq");
+    let ping = ping.replace("health", "").replace("OK", "");
     send(&node, "POST", "config/endpoint", Some(&ping)).succeeds();
+    send(&node, "POST", "config/endpoint", Some(&ping.replace("ping", "sctp").replace(":0,", ":80,")))
+        .is_refused(400, "use ping");
     send(&node, "POST", "config/endpoint", Some(&ping.replace("ping", "connect-tcp")))
         .is_refused(400, "probePort");
     send(&node, "POST", "config/endpoint", Some(&ping.replace("ping", "smtp")))

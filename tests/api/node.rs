@@ -44,6 +44,7 @@ idle = "sleep"
 name = "lan"
 device = "net_null0"
 addresses = ["192.168.80.252/24", "fd80::252/64"]
+kernel_interface = "hl-lan"
 [[route]]
 to = "0.0.0.0/0"
 via = "192.168.80.1"

@@ -8,9 +8,12 @@
 )]
 
 mod bfd;
+mod changes;
 mod checksums;
 mod connections;
 mod datagrams;
+mod failover;
+mod health;
 mod http;
 mod icmp;
 mod schedulers;

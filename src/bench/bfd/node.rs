@@ -87,6 +87,8 @@ impl Node {
             stall: Duration::from_secs(1),
             max_neighbors: 1,
             events: Arc::clone(&events),
+            relay: Arc::new(Relay::new(1)),
+            mailbox: Arc::default(),
             peer: None,
             sync: None,
             ha: None,

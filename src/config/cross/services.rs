@@ -2,7 +2,7 @@
 
 use super::{Unique, family, within_limit};
 use crate::config::{
-    Backend, Config, Scheduler, Service,
+    Config, Probe, Scheduler, Service, exit_towards,
     kind::{either, quote},
     report::Report,
 };
@@ -21,6 +21,7 @@ pub(super) fn check(config: &Config, report: &mut Report<'_>) {
         sources(service, &path, report);
         backends(service, &path, report);
         ways.check(service, &path, config, report);
+        probes(service, &path, config, report);
         warn(service, &path, report);
     }
     overlaps(&config.services, report);
@@ -75,15 +76,29 @@ fn backends(service: &Service, path: &str, report: &mut Report<'_>) {
     for (b, backend) in service.backends.iter().enumerate() {
         let key = format!("{path}.backends[{b}]");
         same_family(backend.address, service.vip, &format!("{key}.address"), path, report);
-        unique.insert((backend.address, backend.port), shown(backend), key, report);
+        unique.insert((backend.address, backend.port), backend, key, report);
     }
 }
 
-fn shown(backend: &Backend) -> String {
-    match (backend.port, backend.address) {
-        (None, address) => address.to_string(),
-        (Some(port), IpAddr::V4(address)) => format!("{address}:{port}"),
-        (Some(port), IpAddr::V6(address)) => format!("[{address}]:{port}"),
+/// Probes are the kernel's connections: they leave by the kernel interface of the port towards the backend.
+fn probes(service: &Service, path: &str, config: &Config, report: &mut Report<'_>) {
+    let key = format!("{path}.health");
+    let settled =
+        [&key, &format!("{path}.backends"), "port", "route"].into_iter().all(|key| report.sound(key));
+    if service.health.probe == Probe::None || !settled {
+        return;
+    }
+    for backend in &service.backends {
+        let Some(exit) = exit_towards(&config.ports, &config.routes, backend.address) else { continue };
+        let port = exit.port;
+        if port.kernel_interface.is_none() {
+            let text = format!(
+                "probes of {} leave by port \"{}\", which has no kernel_interface, allowed is type \"none\", or a \
+                 kernel_interface for that port",
+                backend.address, port.name
+            );
+            return report.mistake(&key, text);
+        }
     }
 }
 

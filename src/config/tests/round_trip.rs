@@ -2,9 +2,9 @@
 
 use crate::{
     config::{
-        Api, Backend, BfdAuth, BfdAuthKind, BfdPath, BfdPeer, Config, Cores, Dpdk, GatewayCheck, Ha, Health,
-        Idle, Instance, Limits, LocalAddress, Log, LogLevel, Machine, Nat, Node, Port, PortRange, Probe,
-        Route, Scheduler, Service, SessionSync,
+        AllDown, Api, Backend, BfdAuth, BfdAuthKind, BfdPath, BfdPeer, Config, Cores, Dpdk, GatewayCheck, Ha,
+        Health, Idle, Instance, Limits, LocalAddress, Log, LogLevel, Machine, Nat, Node, Port, PortRange,
+        Probe, Route, Scheduler, Service, SessionSync,
     },
     types::{Duration, Prefix, Protocol},
 };
@@ -63,7 +63,9 @@ fn cores() -> impl Strategy<Value = Cores> {
 
 fn port(index: u8) -> impl Strategy<Value = Port> {
     let devices = select(vec!["0000:3b:00", "net_af_packet", "auxiliary:mlx5_core.sf"]);
-    let kernel_interface = any::<bool>().prop_map(move |there| there.then(|| format!("hl{index}")));
+    // Backends are beyond the first port, and probing them takes a kernel interface.
+    let kernel_interface =
+        any::<bool>().prop_map(move |there| (there || index == 0).then(|| format!("hl{index}")));
     (devices, 1280..=9600_u16, 0..=4094_u16, 64..=32_768_u16, 64..=32_768_u16, kernel_interface).prop_map(
         move |(device, mtu, vlan, rx_descriptors, tx_descriptors, kernel_interface)| Port {
             name: format!("port{index}"),
@@ -116,8 +118,13 @@ fn ports() -> impl Strategy<Value = PortRange> {
 
 fn health() -> impl Strategy<Value = Health> {
     let http = ("/[!-~]{0,20}", vec(100..=599_u16, 1..4));
-    (select(Probe::ALL), 10..=3_600_000_u64, 1..=100_u64, 1..=100_u8, 1..=100_u8, http).prop_map(
-        |(probe, interval, share, rise, fall, (path, expect_status))| {
+    let octets = ("[ -~]{0,20}|hex:([0-9a-f]{2}){0,9}", "\\PC{0,20}");
+    let outcome = (any::<bool>(), select(AllDown::ALL), option::of(1..=u16::MAX));
+    let counts = (1..=100_u8, 1..=100_u8);
+    (select(Probe::ALL), 10..=3_600_000_u64, 1..=100_u64, counts, http, octets, outcome).prop_map(
+        |(probe, interval, share, (rise, fall), (path, expect_status), (payload, reply), outcome)| {
+            let (reset_on_down, all_down, port) = outcome;
+            let port = port.filter(|_| !matches!(probe, Probe::None | Probe::Ping));
             let timeout = MILLISECOND.times((interval * share / 100).max(1));
             let health = Health {
                 probe,
@@ -125,10 +132,15 @@ fn health() -> impl Strategy<Value = Health> {
                 timeout,
                 rise,
                 fall,
+                port,
+                reset_on_down,
+                all_down,
                 ..Health::default()
             };
+            let reply = if Health::octets(&reply).is_some() { reply } else { String::new() };
             match probe {
-                Probe::Http | Probe::Https => Health { path, expect_status, ..health },
+                Probe::Http | Probe::Https => Health { path, expect_status, reply, ..health },
+                Probe::Udp if Health::octets(&payload).is_some() => Health { payload, reply, ..health },
                 _ => health,
             }
         },

@@ -7,8 +7,11 @@ use super::{
 };
 use crate::{
     config::Probe,
-    manage::{BackendEntry, Endpoint, HostState, MAX_SAVED, Refusal, Saved, ServiceEntry},
-    types::Protocol,
+    manage::{
+        BackendEntry, Endpoint, HostState, MAX_SAVED, Refusal, Saved, ServiceEntry,
+        health::{Report, Status},
+    },
+    types::{Duration, Protocol},
 };
 use axum::{Json, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
@@ -38,9 +41,10 @@ struct EndpointEntry {
     probe_resp: String,
     probe_duration: u32,
     probe_port: u16,
-    min_delay: &'static str,
-    avg_delay: &'static str,
-    max_delay: &'static str,
+    /// The shortest time to an answer; empty before the first.
+    min_delay: String,
+    avg_delay: String,
+    max_delay: String,
     /// `ok` until a probe or its host's state says `nok`.
     curr_state: &'static str,
 }
@@ -49,16 +53,19 @@ struct EndpointEntry {
 #[utoipa::path(get, path = "/config/endpoint/all", tag = "endpoint",
     responses((status = 200, body = Endpoints), Refused))]
 pub(super) async fn list(State(api): State<Arc<Api>>) -> Json<Endpoints> {
-    let saved = api.changes.saved();
+    let (saved, health) = (api.changes.saved(), api.shared.health.load());
+    let report = |status: Option<&Arc<Status>>| status.map(|status| status.read()).unwrap_or_default();
     let mut entries: BTreeMap<(IpAddr, String), EndpointEntry> = BTreeMap::new();
     for service in api.shared.services.load().iter() {
         for backend in service.listed() {
-            let entry = EndpointEntry::of_backend(service, backend);
+            let mut entry = EndpointEntry::of_backend(service, backend);
+            entry.set_delays(&report(health.backends.get(&backend.id)));
             entries.insert((entry.host_name, entry.name.clone()), entry);
         }
     }
     for (key, endpoint) in &saved.endpoints {
-        entries.insert(key.clone(), EndpointEntry::of(endpoint, &saved));
+        let report = report(health.endpoints.get(key));
+        entries.insert(key.clone(), EndpointEntry::of(endpoint, &saved, &report));
     }
     Json(Endpoints { endpoints: entries.into_values().collect() })
 }
@@ -68,11 +75,21 @@ const fn state(up: bool) -> &'static str {
 }
 
 impl EndpointEntry {
-    fn of(endpoint: &Endpoint, saved: &Saved) -> Self {
+    fn set_delays(&mut self, report: &Report) {
+        if report.answered > 0 {
+            let text = |delay: Duration| format!("{:.3}ms", delay.as_secs_f64() * 1e3);
+            self.min_delay = text(report.shortest);
+            self.avg_delay = text(report.mean());
+            self.max_delay = text(report.longest);
+        }
+    }
+
+    fn of(endpoint: &Endpoint, saved: &Saved, report: &Report) -> Self {
         let is_down = |host: &HostState| {
             host.host == endpoint.host && (endpoint.port == 0 || host.port == endpoint.port) && !host.up
         };
-        Self {
+        let up = report.alive != Some(false) && !saved.hosts.iter().any(is_down);
+        let mut entry = Self {
             host_name: endpoint.host,
             name: endpoint.name.clone(),
             inactive_retries: endpoint.retries,
@@ -81,11 +98,13 @@ impl EndpointEntry {
             probe_resp: endpoint.response.clone(),
             probe_duration: endpoint.interval_s,
             probe_port: endpoint.port,
-            min_delay: "",
-            avg_delay: "",
-            max_delay: "",
-            curr_state: state(!saved.hosts.iter().any(is_down)),
-        }
+            min_delay: String::new(),
+            avg_delay: String::new(),
+            max_delay: String::new(),
+            curr_state: state(up),
+        };
+        entry.set_delays(report);
+        entry
     }
 
     fn of_backend(service: &ServiceEntry, backend: &BackendEntry) -> Self {
@@ -97,13 +116,17 @@ impl EndpointEntry {
             name: format!("{}_{}_{port}", backend.wanted.address, wanted.protocol),
             inactive_retries: health.fall.into(),
             probe_type: probe.into(),
-            probe_req: String::new(),
-            probe_resp: String::new(),
+            probe_req: if matches!(health.probe, Probe::Http | Probe::Https) {
+                health.path.clone()
+            } else {
+                String::new()
+            },
+            probe_resp: health.reply.clone(),
             probe_duration: u32::try_from(health.interval.as_millis().div_ceil(1000)).unwrap_or(u32::MAX),
-            probe_port: port,
-            min_delay: "",
-            avg_delay: "",
-            max_delay: "",
+            probe_port: health.port.unwrap_or(port),
+            min_delay: String::new(),
+            avg_delay: String::new(),
+            max_delay: String::new(),
             curr_state: state(backend.healthy && backend.host_up),
         }
     }
@@ -169,6 +192,10 @@ pub(super) async fn create(
         let text = format!("probeType in body should be one of [{}]", PROBES.join(" "));
         return Err(Problem::unfit(code::ENUM, text));
     };
+    if probe == "sctp" {
+        let text = "probeType sctp is not supported: use ping";
+        return Err(Problem::new(StatusCode::BAD_REQUEST, text));
+    }
     if !matches!(probe, "ping" | "none") && wanted.probe_port == 0 {
         let text = format!("malformed probePort: a {probe} probe needs one");
         return Err(Problem::new(StatusCode::BAD_REQUEST, text));
@@ -189,8 +216,17 @@ pub(super) async fn create(
         port: wanted.probe_port,
         retries: if wanted.inactive_retries == 0 { 2 } else { wanted.inactive_retries },
     };
+    if endpoint.probe != "none" && endpoint.health().is_none() {
+        let text = format!(
+            "malformed probeReq or probeResp: a {probe} probe does not take them, see [service.health]"
+        );
+        return Err(Problem::new(StatusCode::BAD_REQUEST, text));
+    }
     api.changes
         .make(move |transaction| {
+            if endpoint.probe != "none" {
+                transaction.registry.check_probe(endpoint.host)?;
+            }
             let endpoints = &mut transaction.saved_mut().endpoints;
             let key = (endpoint.host, endpoint.name.clone());
             if endpoints.len() >= MAX_SAVED && !endpoints.contains_key(&key) {

@@ -1,7 +1,7 @@
 //! A service as the registry keeps it.
 
 use crate::{
-    config::{self, Scheduler},
+    config::{self, AllDown, Scheduler},
     service::{Backend, SchedulerKind, ServiceSpec},
     types::{BackendId, InstanceId, Protocol, ServiceId},
 };
@@ -183,15 +183,21 @@ impl ServiceEntry {
 
     /// What workers are told.
     pub(super) fn spec(&self, instance: InstanceId) -> ServiceSpec {
-        let there = self.backends.iter().filter(|backend| !backend.drain.is_some_and(|drain| drain.over));
+        let wanted = &self.wanted;
+        let health = &wanted.health;
+        let use_all =
+            health.all_down == AllDown::UseAll && !self.backends.iter().any(BackendEntry::is_available);
+        let is_there = |backend: &&BackendEntry| {
+            let kept = backend.healthy || use_all || !health.reset_on_down;
+            kept && !backend.drain.is_some_and(|drain| drain.over)
+        };
         let backend = |entry: &BackendEntry| Backend {
             id: entry.id,
             address: entry.wanted.address,
             port: entry.wanted.port,
             weight: entry.wanted.weight,
-            available: entry.is_available(),
+            available: entry.is_available() || use_all && entry.host_up && entry.drain.is_none(),
         };
-        let wanted = &self.wanted;
         ServiceSpec {
             id: self.id,
             name: wanted.name.clone(),
@@ -203,7 +209,7 @@ impl ServiceEntry {
             scheduler: scheduler(wanted.scheduler),
             idle_timeout: wanted.idle_timeout,
             allowed_sources: wanted.allowed_sources.clone(),
-            backends: there.map(backend).collect(),
+            backends: self.backends.iter().filter(is_there).map(backend).collect(),
         }
     }
 }

@@ -409,21 +409,38 @@ impl Registry {
         }
     }
 
-    /// What a health source says of a backend. Unknown ones are ignored: it may have left meanwhile.
-    pub fn set_healthy(&mut self, key: &ServiceKey, id: BackendId, healthy: bool) {
+    /// What a health source says of a backend; whether that is news. Unknown ones are ignored: it may have left
+    /// meanwhile.
+    pub fn set_healthy(&mut self, key: &ServiceKey, id: BackendId, healthy: bool) -> bool {
         self.change_backends(key, |backend| {
             backend.healthy = if backend.id == id { healthy } else { backend.healthy };
-        });
+        })
     }
 
-    fn change_backends(&mut self, key: &ServiceKey, change: impl Fn(&mut BackendEntry)) {
-        let Some(live) = self.index.live(key) else { return };
+    fn change_backends(&mut self, key: &ServiceKey, change: impl Fn(&mut BackendEntry)) -> bool {
+        let Some(live) = self.index.live(key) else { return false };
         let mut backends = live.backends.clone();
         backends.iter_mut().for_each(change);
-        if backends != live.backends {
+        let changed = backends != live.backends;
+        if changed {
             let entry = ServiceEntry { backends, ..ServiceEntry::clone(live) };
             self.index.set(*key, Some(Arc::new(entry)));
         }
+        changed
+    }
+
+    /// Whether probes of a host have a way out.
+    ///
+    /// # Errors
+    ///
+    /// The port that leads there has no kernel interface.
+    pub fn check_probe(&self, address: IpAddr) -> Result<(), Refusal> {
+        self.surroundings.check_probe(address)
+    }
+
+    /// The routes have changed: they decide how probes leave.
+    pub fn set_routes(&mut self, routes: &[config::Route]) {
+        self.surroundings.set_routes(routes);
     }
 
     /// When [`Registry::tick`] has something to do next.

@@ -62,6 +62,7 @@ impl Registry {
             let live = |entry: Option<&Arc<ServiceEntry>>| entry.filter(|entry| entry.is_live()).cloned();
             settlement.changes.extend(match (live(old), live(new)) {
                 (None, Some(new)) => Some(ServiceChange::Created(new)),
+                (Some(old), Some(new)) if is_health_alone(&old, &new) => None,
                 (Some(_), Some(new)) => Some(ServiceChange::Changed(new)),
                 (Some(old), None) => Some(ServiceChange::Removed(old)),
                 (None, None) => None,
@@ -143,6 +144,15 @@ impl Registry {
     pub fn collect(&mut self) -> usize {
         self.publisher.collect()
     }
+}
+
+/// Whether nothing differs but whether backends are alive: that is told elsewhere, with the reason.
+fn is_health_alone(old: &ServiceEntry, new: &ServiceEntry) -> bool {
+    let mut healed = old.clone();
+    for (backend, other) in healed.backends.iter_mut().zip(&new.backends) {
+        backend.healthy = other.healthy;
+    }
+    healed == *new
 }
 
 /// What the state file keeps of an entry: services of the API, and what operators drain.

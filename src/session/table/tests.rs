@@ -95,7 +95,11 @@ fn ageing_goes_round_and_removes_what_is_over() {
     }
     let mut ended = Vec::new();
     for _ in 0..10 {
-        table.age(10, |session| session.idle_ms(100) > 50, |session| ended.push(session.last_seen_ms));
+        table.age(10, |session| {
+            let over = session.idle_ms(100) > 50;
+            ended.extend(over.then_some(session.last_seen_ms));
+            over
+        });
     }
     assert_eq!(ended, (0..50).collect::<Vec<_>>());
     assert_eq!(table.len(), 50);

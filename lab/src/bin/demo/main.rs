@@ -1,17 +1,21 @@
-//! `make demo`: a client, a load balancer and two backends in network namespaces, real traffic through a virtual IP.
+//! `make demo`: a client, two load balancers and two backends in network namespaces, real traffic through a virtual
+//! IP, and the death of the node that serves it.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a demo is there to be read")]
 
 mod show;
+mod watch;
 
-use hitless_lab::{Host, Lab, Nginx, Node, NodeConfig, Result, fetch, output, remove_own};
+use hitless_lab::{BfdParameters, Host, Lab, Nginx, Node, NodeConfig, Result, fetch, output, remove_own};
 use show::{step, table};
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
     path::PathBuf,
     process::ExitCode,
+    thread,
     time::{Duration, Instant},
 };
+use watch::Watch;
 
 const LIMIT: Duration = Duration::from_secs(20);
 const VIP: &str = "10.77.0.100:80";
@@ -46,25 +50,40 @@ fn binary() -> Result<PathBuf> {
     Ok(std::env::current_exe()?.with_file_name("hitless"))
 }
 
+/// Detection after 100 ms: the machine of a demo may stand still for some of them.
+const TIMES: BfdParameters = BfdParameters { interval_ms: 20, multiplier: 5 };
+/// What the download has: 8 s of it.
+const FILE: usize = 32 << 20;
+
 fn demo() -> Result<()> {
     let started = Instant::now();
-    step("Building the lab: one bridge, a client, a load balancer, two nginx backends");
+    step("Building the lab: one bridge, a client, two load balancers, two nginx backends");
     let mut lab = Lab::new()?;
     let client = lab.host("client", 1)?;
-    let machine = lab.machine("lb1", 11)?;
+    let machines = [lab.machine("lb1", 11)?, lab.machine("lb2", 12)?];
     let backends = [lab.host("b1", 21)?, lab.host("b2", 22)?];
     let nginx = backends.iter().map(|host| Nginx::start(&lab, host)).collect::<Result<Vec<_>>>()?;
-    show::map(&client, &machine, &backends);
+    for backend in &nginx {
+        std::fs::write(backend.files().join("file"), vec![0x5a; FILE])?;
+    }
+    show::map(&client, &machines, &backends);
 
-    step("hitless run -c lb1/hitless.toml (net_af_packet on a veth, one worker, idle = \"sleep\")");
+    step("hitless run, twice (net_af_packet on a veth, one worker each, idle = \"sleep\", shared cores)");
     let both: Vec<&Host> = backends.iter().collect();
-    let config = NodeConfig { workers: vec![1], ..NodeConfig::default() }.service(
-        ("tcp", 80, Some(Nginx::PORT)),
-        &both,
-        "scheduler = \"rr\"",
-    );
-    let node = Node::start(&lab, &machine, &binary()?, &config)?;
-    println!("{}", node.program.log().trim());
+    let mut nodes = Vec::new();
+    for (own, peer, priority) in [(0, 1, 200), (1, 0, 100)] {
+        let config = NodeConfig { workers: vec![own as u16], ..NodeConfig::default() }
+            .service(("tcp", 80, Some(Nginx::PORT)), &both, "scheduler = \"rr\"")
+            .paired(&machines[own], &machines[peer], TIMES, &format!("priority = {priority}"));
+        nodes.push(Node::start(&lab, &machines[own], &binary()?, &config)?);
+    }
+    nodes[0].wait_for_state("MASTER", LIMIT)?;
+    nodes[1].wait_until_ready(LIMIT)?;
+    for node in &nodes {
+        println!("{}:", node.host.name);
+        println!("{}", node.hitless("get hastate")?.trim_end());
+        println!("{}", node.hitless("get bfd -o wide")?.trim_end());
+    }
 
     step("curl http://10.77.0.100/name, twelve times, round robin");
     requests(&client)?;
@@ -72,31 +91,52 @@ fn demo() -> Result<()> {
     let answer = output(client.namespace.command("curl").args(["-sSfg", "http://[fd77::100]/name"]))?;
     println!("{}", answer.trim());
 
-    step("A file of 64 MiB");
-    for backend in &nginx {
-        std::fs::write(backend.files().join("file"), vec![0x5a; 64 << 20])?;
-    }
-    let format = "%{size_download} bytes in %{time_total} s, status %{http_code}";
-    let url = "http://10.77.0.100/file";
-    let fetched =
-        output(client.namespace.command("curl").args(["-sSf", "-o", "/dev/null", "-w", format, url]))?;
-    println!("{fetched}");
+    step("kill -9 of the MASTER, lb1, during requests and a download of 32 MiB");
+    let watch = Watch::start(&lab, &client, vip()?, "kill")?;
+    thread::sleep(Duration::from_secs(2));
+    let killed = watch::now();
+    nodes[0].program.kill();
+    nodes[1].wait_for_state("MASTER", LIMIT)?;
+    println!("lb2: {}", nodes[1].hitless("get hastate")?.trim_end().replace('\n', "\n     "));
+    let seen = watch.finish()?;
+    let log = nodes[1].program.log();
+    let said = log.lines().rfind(|line| line.contains("last heard")).unwrap_or_default();
+    println!("{}", said.trim());
+    show::seen(&seen, killed);
 
-    step("hitless get lb -o wide");
-    println!("{}", node.hitless("get lb -o wide")?.trim());
+    step("lb1 comes back: BACKUP, and copies the sessions");
+    nodes[0].restart()?;
+    nodes[0].wait_until_ready(LIMIT)?;
+    println!("{}", nodes[0].hitless("get hastate")?.trim_end());
+
+    step("hitless switchover on lb2, during the same");
+    let watch = Watch::start(&lab, &client, vip()?, "switchover")?;
+    thread::sleep(Duration::from_secs(2));
+    let asked = watch::now();
+    println!("{}", nodes[1].hitless("switchover")?.trim_end());
+    nodes[0].wait_for_state("MASTER", LIMIT)?;
+    let seen = watch.finish()?;
+    show::seen(&seen, asked);
+
+    step("hitless get lb -o wide, on lb1");
+    println!("{}", nodes[0].hitless("get lb -o wide")?.trim());
     step("hitless get stats: rx = forwarded + to_control + to_kernel + drops");
-    println!("{}", table(&node.hitless("get stats")?));
-    node.check_books()?;
-    drop(node);
+    println!("{}", table(&nodes[0].hitless("get stats")?));
+    nodes.iter().try_for_each(Node::check_books)?;
+    drop(nodes);
     drop(nginx);
     drop(lab);
     step(&format!("Cleaned up. All of it took {:.0} s", started.elapsed().as_secs_f64()));
     Ok(())
 }
 
+fn vip() -> Result<SocketAddr> {
+    VIP.parse().map_err(|_| hitless_lab::Error::Late(VIP.into()))
+}
+
 /// Twelve requests and who answered.
 fn requests(client: &Host) -> Result<()> {
-    let vip: SocketAddr = VIP.parse().map_err(|_| hitless_lab::Error::Late(VIP.into()))?;
+    let vip = vip()?;
     let mut counts = BTreeMap::<String, usize>::new();
     let mut line = Vec::new();
     for _ in 0..12 {

@@ -1,5 +1,6 @@
 //! What the demo prints.
 
+use crate::watch::{Requests, Seen};
 use hitless_lab::Host;
 use std::io::IsTerminal;
 
@@ -13,13 +14,29 @@ pub(crate) fn step(text: &str) {
 }
 
 /// Who is where.
-pub(crate) fn map(client: &Host, machine: &Host, backends: &[Host]) {
-    println!("  client {}  ── bridge ──  {} {}", client.v4, machine.name, machine.v4);
-    for (number, host) in backends.iter().enumerate() {
-        let bend = if number + 1 == backends.len() { "└" } else { "├" };
-        println!("                      {bend}── {} {} nginx", host.name, host.v4);
+pub(crate) fn map(client: &Host, machines: &[Host], backends: &[Host]) {
+    println!("  client {}  ── bridge ─┬─ {} {}  hitless", client.v4, machines[0].name, machines[0].v4);
+    let rest = machines[1..].iter().map(|host| (host, " hitless"));
+    let all: Vec<_> = rest.chain(backends.iter().map(|host| (host, " nginx"))).collect();
+    for (number, (host, what)) in all.iter().enumerate() {
+        let bend = if number + 1 == all.len() { "└" } else { "├" };
+        println!("                              {bend}─ {} {} {what}", host.name, host.v4);
     }
     println!("  virtual IP 10.77.0.100 and fd77::100, port 80");
+}
+
+/// What the client saw of something that happened `at`.
+pub(crate) fn seen(seen: &Seen, at: f64) {
+    let Requests { made, failed, longest } = &seen.requests;
+    println!("outage seen by the client, from packet times: {:.1} ms", seen.outage_ms(at));
+    println!("requests: {made}, failed {}, longest {:.1} ms", failed.len(), longest.as_secs_f64() * 1000.0);
+    failed.iter().take(3).for_each(|why| println!("  {why}"));
+    match &seen.download {
+        Ok(said) => println!("download: {}", said.trim()),
+        Err(error) => println!("download: failed: {error}"),
+    }
+    println!("throughput, 50 ms a column:");
+    println!("{}", seen.plot(at));
 }
 
 /// A table without the rows that say nothing.

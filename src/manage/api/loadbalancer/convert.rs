@@ -436,8 +436,13 @@ impl LoadBalancerRule {
         if let Ok(retries @ 1..) = u8::try_from(arguments.probe_retries) {
             health.fall = retries.min(100);
         }
-        if matches!(probe, Probe::Http | Probe::Https) && arguments.probereq.starts_with('/') {
-            health.path.clone_from(&arguments.probereq);
+        if probe != Probe::None {
+            health
+                .ask(&arguments.probereq, &arguments.proberesp)
+                .map_err(|wrong| malformed(format!("malformed probereq or proberesp: {wrong}")))?;
+        }
+        if arguments.probeport != 0 && !matches!(probe, Probe::None | Probe::Ping) {
+            health.port = Some(arguments.probeport);
         }
         Ok(health)
     }

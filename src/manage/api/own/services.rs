@@ -9,6 +9,7 @@ use crate::{
             answer::{Answer, Problem, Refused, code, done},
             extract::{Path, PlainJson},
         },
+        health::Report,
     },
 };
 use axum::{Json, extract::State, http::StatusCode};
@@ -63,6 +64,44 @@ struct BackendStatus {
     packets: u64,
     /// Both directions.
     bytes: u64,
+    /// How its probes go; absent where there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    health: Option<HealthStatus>,
+}
+
+/// How probes of a backend go.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+struct HealthStatus {
+    /// Absent before the first answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alive: Option<bool>,
+    /// Probes that were answered.
+    answered: u64,
+    /// Probes that were not.
+    failed: u64,
+    /// Probes that this node could not send.
+    unsent: u64,
+    /// Why the last that failed did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<String>,
+    /// The mean time to an answer, in microseconds.
+    mean_us: u64,
+    /// The longest.
+    longest_us: u64,
+}
+
+impl HealthStatus {
+    fn of(report: &Report) -> Self {
+        Self {
+            alive: report.alive,
+            answered: report.answered,
+            failed: report.failed,
+            unsent: report.unsent,
+            failure: report.failure.map(|failure| failure.to_string()),
+            mean_us: report.mean().as_micros(),
+            longest_us: report.longest.as_micros(),
+        }
+    }
 }
 
 /// A service that waits.
@@ -77,7 +116,11 @@ struct WaitingService {
 
 impl ServiceStatus {
     fn of(entry: &ServiceEntry, shared: &Shared, now: Instant) -> Self {
-        let backends = entry.backends.iter().map(|backend| BackendStatus::of(backend, shared, now));
+        let statuses = shared.health.load();
+        let backends = entry.backends.iter().map(|backend| {
+            let health = statuses.backends.get(&backend.id).map(|status| HealthStatus::of(&status.read()));
+            BackendStatus { health, ..BackendStatus::of(backend, shared, now) }
+        });
         Self { service: entry.wanted.to_json(), source: entry.source.name(), backends: backends.collect() }
     }
 }
@@ -104,6 +147,7 @@ impl BackendStatus {
             sessions_total: load.opened,
             packets: load.packets,
             bytes: load.bytes,
+            health: None,
         }
     }
 }

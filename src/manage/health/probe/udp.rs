@@ -1,0 +1,26 @@
+//! A datagram.
+
+use super::{Answer, Check, Outcome, holds, unsent};
+use crate::manage::health::outcome::Failure;
+use std::{io, net::SocketAddr};
+use tokio::net::UdpSocket;
+
+/// The longest answer that is looked at.
+const LONGEST: usize = 9 * 1024;
+
+/// Whether `payload` is answered with what is expected. Waits for ever where nothing comes.
+pub(super) async fn ask(check: &Check, payload: &[u8], reply: &[u8]) -> Answer {
+    let socket = open(check).await.map_err(unsent)?;
+    let refused = |error: io::Error| Outcome::Dead(Failure::of(&error));
+    socket.send(payload).await.map_err(refused)?;
+    let mut answer = vec![0; LONGEST];
+    let length = socket.recv(&mut answer).await.map_err(refused)?;
+    answer.truncate(length);
+    if holds(&answer, reply) { Ok(()) } else { Err(Outcome::Dead(Failure::Reply)) }
+}
+
+async fn open(check: &Check) -> io::Result<UdpSocket> {
+    let socket = UdpSocket::bind(SocketAddr::new(check.local, 0)).await?;
+    socket.connect(check.target).await?;
+    Ok(socket)
+}

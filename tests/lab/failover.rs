@@ -1,0 +1,222 @@
+//! Two nodes: one dies, comes back, hands over; clients notice nothing.
+
+use crate::PATIENCE;
+use hitless_lab::{BfdParameters, Fetched, Host, Lab, Nginx, Node, NodeConfig, fetch, output, wait_for};
+use std::{
+    io::{BufRead, BufReader, Write},
+    net::{SocketAddr, TcpStream},
+    path::Path,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// What holds on a busy machine whose threads stand still now and then.
+const TIMES: BfdParameters = BfdParameters { interval_ms: 50, multiplier: 5 };
+
+/// Fields are dropped in this order.
+struct Pair {
+    nodes: Vec<Node>,
+    nginx: Vec<Nginx>,
+    client: Host,
+    lab: Lab,
+}
+
+impl Pair {
+    /// A MASTER, first, and a BACKUP that holds its sessions.
+    fn new(more: &str) -> Self {
+        let mut lab = Lab::new().expect("the lab needs root");
+        let client = lab.host("client", 1).unwrap();
+        let machines = [lab.machine("lb1", 11).unwrap(), lab.machine("lb2", 12).unwrap()];
+        let backends = [lab.host("b1", 21).unwrap(), lab.host("b2", 22).unwrap()];
+        let nginx = backends.iter().map(|host| Nginx::start(&lab, host).unwrap()).collect();
+        let both: Vec<&Host> = backends.iter().collect();
+        let mut nodes = Vec::new();
+        for (own, peer, priority) in [(0, 1, 200), (1, 0, 100)] {
+            let config = NodeConfig { workers: vec![own as u16], ..NodeConfig::default() }
+                .service(("tcp", 80, Some(Nginx::PORT)), &both, "scheduler = \"rr\"")
+                .paired(&machines[own], &machines[peer], TIMES, &format!("priority = {priority}\n{more}"));
+            let binary = Path::new(env!("CARGO_BIN_EXE_hitless"));
+            nodes.push(Node::start(&lab, &machines[own], binary, &config).unwrap());
+        }
+        nodes[0].wait_for_state("MASTER", PATIENCE).unwrap();
+        nodes[1].wait_for_state("BACKUP", PATIENCE).unwrap();
+        nodes[1].wait_until_ready(PATIENCE).unwrap();
+        Self { nodes, nginx, client, lab }
+    }
+}
+
+impl Drop for Pair {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            for node in &self.nodes {
+                println!("{}", node.program.log());
+                println!("{}", node.hitless("get stats").unwrap_or_default());
+            }
+        }
+    }
+}
+
+fn vip() -> SocketAddr {
+    "10.77.0.100:80".parse().unwrap()
+}
+
+/// Asks for the name on a connection that stays.
+fn ask(stream: &mut BufReader<TcpStream>) -> std::io::Result<()> {
+    stream.get_mut().write_all(b"GET /name HTTP/1.1\r\nHost: lab\r\n\r\n")?;
+    let mut line = String::new();
+    stream.read_line(&mut line)?;
+    if !line.starts_with("HTTP/1.1 200") {
+        return Err(std::io::Error::other(format!("{line:?}")));
+    }
+    while line != "\r\n" {
+        line.clear();
+        stream.read_line(&mut line)?;
+    }
+    line.clear();
+    stream.read_line(&mut line)?;
+    if line.starts_with('b') { Ok(()) } else { Err(std::io::Error::other(format!("{line:?}"))) }
+}
+
+/// A file of so many MiB, the same on every backend.
+fn put_file(pair: &Pair, mebibytes: usize) -> Vec<u8> {
+    let mut word = 0x9e37_79b9_u32;
+    let bytes: Vec<u8> = (0..mebibytes << 20)
+        .map(|_| {
+            word = word.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (word >> 24) as u8
+        })
+        .collect();
+    for backend in &pair.nginx {
+        std::fs::write(backend.files().join("file"), &bytes).unwrap();
+    }
+    bytes
+}
+
+/// A download at a rate that makes it last, and 10,000 connections that say nothing; one node after the other is killed and
+/// comes back. Every byte arrives and every connection still answers.
+#[test]
+fn a_download_and_ten_thousand_connections_survive_the_death_of_both() {
+    const CONNECTIONS: usize = 10_000;
+    hitless_lab::allow_files(CONNECTIONS as u64 + 1000);
+    let mut pair = Pair::new("");
+    let bytes = put_file(&pair, 48);
+    let mut idle = pair.client.namespace.enter(|| {
+        let open = |_| {
+            let stream = TcpStream::connect_timeout(&vip(), PATIENCE).expect("a connection");
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            let mut stream = BufReader::with_capacity(512, stream);
+            ask(&mut stream).expect("an answer before anything happened");
+            stream
+        };
+        (0..CONNECTIONS).map(open).collect::<Vec<_>>()
+    });
+    let to = pair.lab.folder().join("download");
+    let client = pair.client.clone();
+    let target = to.clone();
+    let download = thread::spawn(move || {
+        let mut curl = client.namespace.command("curl");
+        curl.args(["-sSf", "--limit-rate", "2m", "--max-time", "300", "-o"]).arg(&target);
+        output(curl.arg("http://10.77.0.100/file"))
+    });
+    thread::sleep(Duration::from_secs(1));
+
+    for (dies, lives) in [(0, 1), (1, 0)] {
+        pair.nodes[dies].program.kill();
+        pair.nodes[lives].wait_for_state("MASTER", PATIENCE).unwrap();
+        pair.client.namespace.enter(|| {
+            for (number, stream) in idle.iter_mut().enumerate() {
+                ask(stream).unwrap_or_else(|error| panic!("connection {number}: {error}"));
+            }
+        });
+        pair.nodes[dies].restart().unwrap();
+        pair.nodes[dies].wait_until_ready(PATIENCE).unwrap();
+        assert_eq!(pair.nodes[lives].state().unwrap(), "MASTER", "nobody takes it from a healthy node");
+    }
+    let said = download.join().unwrap();
+    assert!(said.is_ok(), "{said:?}");
+    assert!(std::fs::read(to).unwrap() == bytes, "the file differs");
+    pair.nodes.iter().for_each(|node| node.check_books().unwrap());
+}
+
+/// Requests in a loop while the instance is handed over ten times: not one fails.
+#[test]
+fn a_switchover_loses_no_request() {
+    let pair = Pair::new("");
+    let bytes = put_file(&pair, 24);
+    let (stop, requests) = (AtomicBool::new(false), AtomicU64::new(0));
+    thread::scope(|scope| {
+        let loops: Vec<_> = (0..4)
+            .map(|_| {
+                scope.spawn(|| {
+                    pair.client.namespace.enter(|| {
+                        while !stop.load(Relaxed) {
+                            let Fetched { status, .. } = fetch(vip(), "/name", PATIENCE).expect("an answer");
+                            assert_eq!(status, 200);
+                            requests.fetch_add(1, Relaxed);
+                        }
+                    });
+                })
+            })
+            .collect();
+        let download = scope.spawn(|| {
+            let url = "http://10.77.0.100/file";
+            let mut curl = pair.client.namespace.command("curl");
+            output(curl.args([
+                "-sSf",
+                "--limit-rate",
+                "2m",
+                "-o",
+                "/dev/null",
+                "-w",
+                "%{size_download}",
+                url,
+            ]))
+        });
+        for round in 0..10 {
+            let (from, to) = (&pair.nodes[round % 2], &pair.nodes[1 - round % 2]);
+            let before = requests.load(Relaxed);
+            // The peer must hold all sessions again first.
+            let done = wait_for(PATIENCE, || from.hitless("switchover").ok());
+            assert!(done.is_some(), "round {round}: {:?}", from.hitless("switchover"));
+            to.wait_for_state("MASTER", PATIENCE).unwrap();
+            from.wait_for_state("BACKUP", PATIENCE).unwrap();
+            let went_on = wait_for(PATIENCE, || (requests.load(Relaxed) > before + 20).then_some(()));
+            assert!(went_on.is_some(), "round {round}: no requests");
+        }
+        stop.store(true, Relaxed);
+        for one in loops {
+            one.join().unwrap();
+        }
+        assert_eq!(download.join().unwrap().unwrap(), bytes.len().to_string());
+    });
+    pair.nodes.iter().for_each(|node| node.check_books().unwrap());
+}
+
+/// An orderly end hands over first, and the notify hook of each node hears of it.
+#[test]
+fn sigterm_hands_over_and_the_hooks_are_told() {
+    let folder = std::env::temp_dir().join(format!("hl{}-hooks", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let (hook, told) = (folder.join("hook"), folder.join("told"));
+    std::fs::write(&hook, format!("#!/bin/sh\necho \"$@\" >>{}\n", told.display())).unwrap();
+    output(std::process::Command::new("chmod").arg("+x").arg(&hook)).unwrap();
+    let mut pair = Pair::new(&format!("notify = {hook:?}"));
+    let started = Instant::now();
+    pair.nodes[0].program.signal(hitless_lab::Signal::TERM);
+    pair.nodes[0].program.wait(PATIENCE).unwrap();
+    assert!(started.elapsed() < PATIENCE);
+    pair.nodes[1].wait_for_state("MASTER", PATIENCE).unwrap();
+    assert!(
+        pair.nodes[0].program.log().contains("MASTER (") || pair.nodes[0].program.log().contains("HANDOVER")
+    );
+    let answer = pair.client.namespace.enter(|| fetch(vip(), "/name", PATIENCE)).unwrap();
+    assert_eq!(answer.status, 200);
+    let lines = wait_for(PATIENCE, || {
+        let text = std::fs::read_to_string(&told).ok()?;
+        (text.matches("llb-inst0 BACKUP MASTER").count() == 2 && text.contains("llb-inst0 MASTER BACKUP"))
+            .then_some(())
+    });
+    assert!(lines.is_some(), "{:?}", std::fs::read_to_string(&told));
+    std::fs::remove_dir_all(folder).unwrap();
+}

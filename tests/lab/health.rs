@@ -1,0 +1,159 @@
+//! Health checks: backends that go down and come back under wrk, by every kind of probe.
+
+use crate::{PATIENCE, World};
+use hitless_lab::{Nginx, NodeConfig, Signal, output, wait_for};
+use serde_json::Value;
+use std::{thread, time::Duration};
+
+/// A service at port 80 of the first VIPs whose backends are probed.
+fn world(backends: u8, health: &str) -> World {
+    World::new(backends, |hosts| {
+        NodeConfig { workers: vec![0, 1], kernel_interface: true, ..NodeConfig::default() }.service(
+            ("tcp", 80, Some(8080)),
+            hosts,
+            &format!("scheduler = \"rr\"\nhealth = {{ {health} }}"),
+        )
+    })
+}
+
+/// The states of the IPv4 service's backends, and how their probes go.
+fn backends(world: &World) -> Vec<(String, Value)> {
+    let api = std::net::SocketAddr::from(([127, 0, 0, 1], 11111));
+    let ask = || hitless_lab::fetch(api, "/hitless/v1/services/tcp-80-v4", PATIENCE).unwrap();
+    let answer = world.node.host.namespace.enter(ask);
+    let service: Value = serde_json::from_str(&answer.text()).unwrap();
+    let of = |backend: &Value| (backend["state"].as_str().unwrap().to_owned(), backend["health"].clone());
+    service["backends"].as_array().unwrap().iter().map(of).collect()
+}
+
+/// Waits until the backends have these states.
+fn wait_for_states(world: &World, states: &[&str]) {
+    let mut last = Vec::new();
+    let reached = wait_for(PATIENCE, || {
+        last = backends(world);
+        last.iter().map(|(state, _)| state.as_str()).eq(states.iter().copied()).then_some(())
+    });
+    assert!(reached.is_some(), "wanted {states:?}, found {last:?}");
+}
+
+/// Waits until every backend was probed, and found alive.
+fn wait_for_answers(world: &World) {
+    let mut last = Vec::new();
+    let reached = wait_for(PATIENCE, || {
+        last = backends(world);
+        last.iter().all(|(_, health)| health["answered"].as_u64() >= Some(2)).then_some(())
+    });
+    assert!(reached.is_some(), "{last:?}");
+    wait_for_states(world, &vec!["up"; last.len()]);
+}
+
+const QUICK: &str = "interval_ms = 100, timeout_ms = 90, rise = 2, fall = 2";
+
+#[test]
+fn every_kind_of_probe_finds_a_backend_and_its_loss() {
+    for probe in [
+        "type = \"tcp\"",
+        "type = \"http\", path = \"/name\", reply = \"b\"",
+        "type = \"ping\"",
+        "type = \"udp\", reply = \"x\", port = 9",
+    ] {
+        // Nobody serves UDP there: that one is about the loss alone.
+        let mut world =
+            world(2, &format!("{probe}, interval_ms = 200, timeout_ms = 190, rise = 2, fall = 2"));
+        if probe.contains("udp") {
+            wait_for_states(&world, &["down", "down"]);
+            assert_eq!(backends(&world)[0].1["failure"], "it refuses connections", "{probe}");
+            continue;
+        }
+        wait_for_answers(&world);
+        if probe.contains("ping") {
+            world.backends[0].namespace.shell("ip link set eth0 down").unwrap();
+        } else {
+            world.nginx[0].program.stop();
+        }
+        wait_for_states(&world, &["down", "up"]);
+        let [vip, _] = crate::vips(80);
+        for _ in 0..6 {
+            let answer = world.client.namespace.enter(|| hitless_lab::fetch(vip, "/name", PATIENCE)).unwrap();
+            assert_eq!(answer.text(), "b2\n", "{probe}");
+        }
+        assert!(world.node.program.log().contains("backend 10.77.0.21:8080 of service tcp-80-v4 is down"));
+        if probe.contains("ping") {
+            world.backends[0].namespace.shell("ip link set eth0 up").unwrap();
+        } else {
+            world.nginx[0] = Nginx::start(&world.lab, &world.backends[0]).unwrap();
+        }
+        wait_for_states(&world, &["up", "up"]);
+        world.node.check_books().unwrap();
+    }
+}
+
+/// A backend whose server ends and comes back while wrk runs: its own sessions end with it, as the server's do, and
+/// no other request fails. New sessions go to the others until it is back, and then to it again.
+#[test]
+fn a_server_goes_and_comes_under_wrk() {
+    let mut world = world(3, &format!("type = \"http\", path = \"/name\", {QUICK}"));
+    wait_for_answers(&world);
+    // Connections of its own for each request: those that find a dead server are told, not hidden.
+    let wrk = |seconds: u32| {
+        let mut wrk = world.client.namespace.command("wrk");
+        wrk.args(["-t1", "-c16", &format!("-d{seconds}s"), "--timeout", "20s"]);
+        wrk.args(["-H", "Connection: close", "http://10.77.0.100/name"]);
+        wrk
+    };
+    // Drained first, a server can go without a failed request: the check finds it down, and is never asked again.
+    world.node.hitless("drain tcp-80-v4 10.77.0.21:8080 --deadline 600").unwrap();
+    let mut during = wrk(10);
+    let running = thread::spawn(move || output(&mut during).unwrap());
+    thread::sleep(Duration::from_secs(1));
+    world.nginx[0].program.signal(Signal::QUIT);
+    world.nginx[0].program.wait(PATIENCE).unwrap();
+    wait_for_states(&world, &["draining", "up", "up"]);
+    assert!(wait_for(PATIENCE, || (backends(&world)[0].1["alive"] == false).then_some(())).is_some());
+    // The operator takes the drain back; the check keeps the dead server out.
+    world.node.hitless("drain tcp-80-v4 10.77.0.21:8080 --undo").unwrap();
+    wait_for_states(&world, &["down", "up", "up"]);
+    thread::sleep(Duration::from_secs(2));
+    world.nginx[0] = Nginx::start(&world.lab, &world.backends[0]).unwrap();
+    wait_for_states(&world, &["up", "up", "up"]);
+    let report = running.join().unwrap();
+    println!("{report}");
+    assert!(!report.contains("Socket errors") && !report.contains("Non-2xx"), "{report}");
+    // It gets its share again.
+    let before = world.node.get("lb").unwrap();
+    let total = |lb: &Value| {
+        let rules = lb["lbAttr"].as_array().unwrap();
+        let rule = rules.iter().find(|rule| rule["serviceArguments"]["service"] == "tcp-80-v4").unwrap();
+        rule["endpoints"][0]["sessionsTotal"].as_u64().unwrap()
+    };
+    output(&mut wrk(2)).unwrap();
+    assert!(total(&world.node.get("lb").unwrap()) > total(&before) + 10);
+    world.node.check_books().unwrap();
+}
+
+/// A flapping check moves no session: those that are open go on, whatever it says.
+#[test]
+fn a_check_that_flaps_moves_no_session() {
+    let world = world(2, &format!("type = \"http\", path = \"/state\", {QUICK}"));
+    let healthy = |world: &World, healthy: bool| {
+        let file = world.nginx[0].files().join("state");
+        if healthy { std::fs::write(file, "ok").unwrap() } else { std::fs::remove_file(file).unwrap() }
+    };
+    std::fs::write(world.nginx[1].files().join("state"), "ok").unwrap();
+    healthy(&world, true);
+    wait_for_states(&world, &["up", "up"]);
+    let mut wrk = world.client.namespace.command("wrk");
+    wrk.args(["-t1", "-c32", "-d12s", "--timeout", "20s", "http://10.77.0.100/name"]);
+    let running = thread::spawn(move || output(&mut wrk).unwrap());
+    thread::sleep(Duration::from_secs(1));
+    for _ in 0..4 {
+        healthy(&world, false);
+        wait_for_states(&world, &["down", "up"]);
+        assert_eq!(backends(&world)[0].1["failure"], "it answers with status 404");
+        healthy(&world, true);
+        wait_for_states(&world, &["up", "up"]);
+    }
+    let report = running.join().unwrap();
+    println!("{report}");
+    assert!(!report.contains("Socket errors") && !report.contains("Non-2xx"), "{report}");
+}
