@@ -243,7 +243,7 @@ pub fn assemble_from<P: Port>(
     let sync = pair::sync(&facts, far.journals, far.records, entropy.word());
     let ha = pair::ha(&config, identity, registry.neighborhood().announced());
     let (queues, outlet_ports) = split(parts);
-    let mut build = |(number, (queues, rings)): (usize, (Vec<P>, Rings<P::Packet>))| {
+    let build = |(number, (queues, rings)): (usize, (Vec<P>, Rings<P::Packet>))| {
         let settings = settings(
             &config,
             WorkerId(number as u8),

@@ -45,7 +45,6 @@ pub(super) struct World {
     hosts: Hosts,
     judge: Judge,
     now: Instant,
-    usual: Way,
     pub(super) story: Story,
     states: [String; 2],
     /// When something last went wrong by the scenario's will.
@@ -70,7 +69,6 @@ impl World {
             hosts: Hosts::new(scenario.connections, Instant::ZERO),
             judge: Judge::new(),
             now: Instant::ZERO,
-            usual: scenario.usual,
             story,
             states: Default::default(),
             disturbed_at: Instant::ZERO,
@@ -133,14 +131,15 @@ impl World {
         let well = match *serving {
             [server] => {
                 self.nodes[1 - server].is_in_sync()
-                    && self.nodes[server].has_told_all(now)
                     && !self.hosts.connections.iter().any(|it| is_silent(it, now))
                     && now.since(self.hosts.served_at) < CALM
             }
             _ => false,
         };
         self.well_since = well.then(|| self.well_since.unwrap_or(now));
+        // New sessions are always under way; once in a while all have been told.
         self.well_since.is_some_and(|since| now.since(since) >= CALM)
+            && self.nodes.iter_mut().any(|node| node.serves(now) && node.has_told_all(now))
     }
 
     fn act(&mut self, action: Action) -> Result<(), String> {

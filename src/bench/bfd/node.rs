@@ -81,8 +81,6 @@ impl Node {
             next_hops,
             ownership: Arc::new(Ownership::new(1)),
             links: Arc::new(Links::default()),
-            relay: Arc::new(Relay::new(1)),
-            mailbox: Arc::default(),
             workers: Vec::new(),
             stall: Duration::from_secs(1),
             max_neighbors: 1,
