@@ -39,6 +39,7 @@ lint: build-packages
 
 # Without DPDK and without root.
 unit: build-packages
+	@lab/install prometheus
 	cargo test --quiet --no-default-features
 	cargo test --quiet --lib --test dpdk
 	cargo test --quiet --package hitless-lab

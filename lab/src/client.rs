@@ -1,8 +1,12 @@
 //! A small HTTP client that says exactly what happened.
 
+use rustix::{
+    io::Errno,
+    net::{self, AddressFamily, SocketType},
+};
 use std::{
     io::{self, Read, Write},
-    net::{SocketAddr, TcpStream},
+    net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream},
     time::Duration,
 };
 
@@ -31,6 +35,25 @@ pub fn fetch(server: SocketAddr, path: &str, limit: Duration) -> io::Result<Fetc
     request(server, "GET", path, "", limit)
 }
 
+/// The same from a port of one's own choice. The server closes first, so the port is free again as soon as the last
+/// acknowledgement of the connection before has come; until then it is waited for.
+///
+/// # Errors
+///
+/// As [`fetch`], or the port is in use.
+pub fn fetch_from(port: u16, server: SocketAddrV4, path: &str, limit: Duration) -> io::Result<Fetched> {
+    let connect = || {
+        let socket = net::socket(AddressFamily::INET, SocketType::STREAM, None)?;
+        net::sockopt::set_socket_reuseaddr(&socket, true)?;
+        net::bind(&socket, &SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port))?;
+        net::connect(&socket, &server).map(|()| socket)
+    };
+    let taken = |result: &Result<_, Errno>| matches!(result, Err(Errno::ADDRNOTAVAIL | Errno::ADDRINUSE));
+    let free = crate::wait_for(limit, || Some(connect()).filter(|result| !taken(result)));
+    let socket = free.ok_or(Errno::ADDRINUSE)??;
+    exchange(TcpStream::from(socket), "GET", path, "", limit)
+}
+
 /// The same for any method, with a JSON body unless it is empty.
 ///
 /// # Errors
@@ -43,7 +66,16 @@ pub fn request(
     body: &str,
     limit: Duration,
 ) -> io::Result<Fetched> {
-    let mut stream = TcpStream::connect_timeout(&server, limit)?;
+    exchange(TcpStream::connect_timeout(&server, limit)?, method, path, body, limit)
+}
+
+fn exchange(
+    mut stream: TcpStream,
+    method: &str,
+    path: &str,
+    body: &str,
+    limit: Duration,
+) -> io::Result<Fetched> {
     stream.set_read_timeout(Some(limit))?;
     stream.set_write_timeout(Some(limit))?;
     let content = match body.len() {

@@ -25,7 +25,7 @@ mod sweep;
 mod topology;
 
 pub use capture::Capture;
-pub use client::{Fetched, fetch, request};
+pub use client::{Fetched, fetch, fetch_from, request};
 pub use error::{Error, Result};
 pub use namespace::Namespace;
 pub use nginx::Nginx;

@@ -29,14 +29,6 @@ impl Spread {
     }
 }
 
-impl Spread {
-    /// The same in a unit a thousand times as large.
-    pub(super) fn thousandth(self) -> Self {
-        let Self { min, p50, p99, max } = self;
-        Self { min: min / 1e3, p50: p50 / 1e3, p99: p99 / 1e3, max: max / 1e3 }
-    }
-}
-
 /// Of very many: quantiles are at most a sixteenth too large.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Tail {

@@ -29,8 +29,8 @@ pub(super) struct Daemon {
     /// Its API port
     #[arg(short, long, global = true, default_value_t = 11111)]
     port: u16,
-    /// How it is spoken to
-    #[arg(long, value_enum, global = true, default_value_t = Protocol::Http)]
+    /// How it is spoken to; before the command, since benches have a flag of that name
+    #[arg(long, value_enum, default_value_t = Protocol::Http)]
     protocol: Protocol,
     /// Certificates to trust, PEM; those of the system's usual authorities otherwise
     #[arg(long, global = true, value_name = "FILE")]

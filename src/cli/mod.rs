@@ -186,3 +186,45 @@ impl Command {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Flags of the same name, for the daemon and for benches, are each read as what they are.
+    #[test]
+    fn benches_and_the_daemon_s_flags_are_read() {
+        Cli::command().debug_assert();
+        for line in [
+            "bench forward --flows 1000 --size 64 --protocol tcp --family 6 --seconds 1 --json",
+            "bench connect --seconds 1 --sync --json",
+            "bench bfd --interval-us 50 --multiplier 3 --trials 1 --json",
+            "--protocol https get version",
+            "get lb -s 127.0.0.1 -p 11111",
+        ] {
+            let words = std::iter::once("hitless").chain(line.split(' '));
+            assert!(Cli::try_parse_from(words).is_ok(), "{line}");
+        }
+    }
+
+    /// The README's reference has every command there is.
+    #[test]
+    fn the_readme_names_every_command() {
+        fn missing(command: &clap::Command, path: &str, readme: &str, found: &mut Vec<String>) {
+            for sub in command.get_subcommands() {
+                let path = format!("{path} {}", sub.get_name());
+                match sub.has_subcommands() {
+                    true => missing(sub, &path, readme, found),
+                    false
+                        if readme.contains(&format!("`{path}`")) || readme.contains(&format!("`{path} ")) => {
+                    }
+                    false => found.push(path),
+                }
+            }
+        }
+        let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+        let mut found = Vec::new();
+        missing(&Cli::command(), "hitless", &readme, &mut found);
+        assert_eq!(found, [""; 0]);
+    }
+}

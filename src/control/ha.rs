@@ -11,7 +11,7 @@ use crate::{
         bfd::Random,
         election::{
             self, Announce, Change, Elections, MAX_HELLO, MAX_PATHS, NodeSettings, PathReport, PeerView,
-            Role, Surroundings,
+            Reason, Role, Surroundings,
         },
         pair::Kind,
         witness::{Check, Gateway, Witness},
@@ -134,6 +134,11 @@ impl<P: Port> Control<P> {
         });
         self.ownership.lease_until(ha.elections.lease());
         for change in changes {
+            if let Some(sync) = &mut self.sync
+                && change.from.serves() != change.to.serves()
+            {
+                sync.inherit(change.instance, change.reason == Reason::HandedOver);
+            }
             self.note(&change);
         }
     }

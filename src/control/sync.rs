@@ -16,7 +16,7 @@ use crate::{
             Sender, SenderSettings, Unwanted,
         },
     },
-    types::{Duration, InstanceId, Instant, Protocol, WorkerId},
+    types::{Duration, Duty, InstanceId, Instant, Protocol, WorkerId},
 };
 use rtrb::{Consumer, Producer};
 use std::sync::Arc;
@@ -80,6 +80,8 @@ pub struct SyncCore {
     stream: u8,
     /// Instances owned at the last look, a bit each.
     owned: u64,
+    /// Instances that the peer has handed to this node, a bit each.
+    inherits: u64,
     barrier: Option<Barrier>,
     housekeeping: Instant,
     body_room: usize,
@@ -111,6 +113,7 @@ impl SyncCore {
             ownership,
             stream: 0,
             owned: 0,
+            inherits: 0,
             barrier: None,
             housekeeping: Instant::ZERO,
             body_room: settings.body_room,
@@ -158,6 +161,13 @@ impl SyncCore {
     pub fn is_past_barrier(&self) -> bool {
         matches!(self.barrier, Some(Barrier::At { streams, position })
             if streams == self.sender.counters().streams && self.sender.is_acknowledged(position))
+    }
+
+    /// Whether the peer has handed the instance to this node, rather than lost it: then what it still tells of it is
+    /// true.
+    pub fn inherit(&mut self, instance: InstanceId, inherits: bool) {
+        let bit = 1 << instance.0.min(63);
+        self.inherits = self.inherits & !bit | if inherits { bit } else { 0 };
     }
 
     /// The peer has started: what was said to its last start has nothing to do with this one.
@@ -277,14 +287,17 @@ impl SyncCore {
                 return true;
             }
             Subject::Several => None,
-            Subject::Instance(instance) => match self.ownership.get(instance) {
-                (HaState::Master, term) => Some((instance, term)),
-                // Told while this node owned the instance: the new owner knows better.
-                _ => {
-                    self.count_off(number, &packed);
-                    return true;
+            Subject::Instance(instance) => {
+                match (self.ownership.duty(instance), self.ownership.get(instance).1) {
+                    // While the instance is being handed over, the term is its new owner's.
+                    (Duty::Serving | Duty::Draining, term) => Some((instance, term)),
+                    // Told while this node owned the instance: the new owner knows better.
+                    (Duty::Idle, _) => {
+                        self.count_off(number, &packed);
+                        return true;
+                    }
                 }
-            },
+            }
         };
         if self.sender.push(packed.bytes(), owner, now).is_err() {
             self.lines[number].stuck = Some(packed);
@@ -351,13 +364,18 @@ impl SyncCore {
         found
     }
 
-    /// Nobody tells this node of what it owns, nor of a term that is over.
+    /// Nobody tells this node of what it owns, nor of a term that is over; but for sessions that opened at the last
+    /// moment on a node that has handed the instance over: under its own term, or already under this one's. Where
+    /// they meet a session of this node's, that stays.
     fn admits(&mut self, record: &Record, term: Option<u64>) -> bool {
         let Some(instance) = record.instance() else { return true };
         let (state, known) = self.ownership.get(instance);
         if state == HaState::Master {
-            self.own_instance += 1;
-            return false;
+            let late = self.inherits >> instance.0.min(63) & 1 == 1
+                && record.is_insert()
+                && term.is_some_and(|term| term + 1 >= known);
+            self.own_instance += u64::from(!late);
+            return late;
         }
         let current = term.is_some_and(|term| term >= known) && instance.0 < self.ownership.count();
         self.old_term += u64::from(!current);

@@ -1,7 +1,7 @@
 //! Runs a node and its API until a signal.
 
 use super::{
-    Changes, EventLog, Notifier, Paired, Refusal, ReservedTerms, SavedBfd, Severity,
+    Changes, EventLog, Notifier, Paired, Pulse, Refusal, ReservedTerms, SavedBfd, Severity, Supervisor,
     api::{self, Api, LogSwitch},
     ha::{BfdWanted, HighAvailability, Standalone},
     health::Health,
@@ -14,6 +14,7 @@ use crate::{
     control::{Command, Event, HaView},
     types::Duration as Span,
 };
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::{io, path::Path, sync::Arc, time::Duration};
 use tokio::{
     runtime::{Builder, Runtime},
@@ -32,10 +33,12 @@ pub fn run(file: &Path, config: Config, log: Arc<dyn LogSwitch>) -> Result<(), N
     let cores = config.cores.management.clone();
     let address = config.api.listen;
     let listen = |source| NodeError::Listen { address, source };
+    let supervisor = Supervisor::of_environment().map_err(NodeError::Supervisor)?;
     let runtime = runtime(cores.clone()).map_err(NodeError::Thread)?;
     // Before a device is touched: what can be told now is told now.
     let claim = runtime.block_on(async { Claim::new(address) }).map_err(listen)?;
     let options = options(&config)?;
+    raise_file_limit();
     let state_file = config.api.state_file.clone();
     let node = Node::start(config)?;
     node.announce();
@@ -64,8 +67,10 @@ pub fn run(file: &Path, config: Config, log: Arc<dyn LogSwitch>) -> Result<(), N
     info!("API on {scheme}://{address}");
     let (stop, stopped) = watch::channel(false);
     let server = runtime.spawn(server::serve(listener, api::router(Arc::clone(&api)), options, stopped));
-    let served = runtime.block_on(watch_over(&node, &api, pair.as_ref(), file));
+    supervisor.ready();
+    let served = runtime.block_on(watch_over(&node, &api, pair.as_ref(), file, &supervisor));
     info!("stopping");
+    supervisor.stopping();
     if let Some(pair) = &pair {
         runtime.block_on(leave(&node, &api, pair));
     }
@@ -97,6 +102,20 @@ fn options(config: &Config) -> Result<server::Options, NodeError> {
     };
     let token = api.token_file.as_deref().map(Token::read).transpose()?;
     Ok(server::Options { max_connections: api.max_connections as usize, tls, token })
+}
+
+/// Files that connections of the API and health checks may need.
+const FILES: u64 = 16_384;
+
+/// As many open files as this process may have, up to [`FILES`]: the limit that shells give is for programs that use
+/// `select`.
+fn raise_file_limit() {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let wanted = maximum.map_or(FILES, |maximum| maximum.min(FILES));
+    if current.is_some_and(|current| current < wanted) {
+        // Without it fewer probes are under way at a time.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum });
+    }
 }
 
 /// A small runtime on the management cores.
@@ -152,6 +171,7 @@ impl Pair {
             Arc::clone(&shared.ownership),
             Arc::clone(&shared.bfd),
             Arc::clone(view),
+            shared.pair.clone(),
             Arc::clone(&shared.mailbox),
         );
         let start = |hook: &std::path::PathBuf| Notifier::start(hook.clone(), Arc::clone(events));
@@ -214,13 +234,24 @@ fn tell_events(node: &Node, api: &Api, pair: Option<&Pair>) {
     }
 }
 
+/// How often the polling threads are looked at when no service manager asks.
+const UNWATCHED: Duration = Duration::from_secs(60);
+
 /// Until a signal to stop.
-async fn watch_over(node: &Node, api: &Api, pair: Option<&Pair>, file: &Path) -> io::Result<()> {
+async fn watch_over(
+    node: &Node,
+    api: &Api,
+    pair: Option<&Pair>,
+    file: &Path,
+    supervisor: &Supervisor,
+) -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hang_up = signal(SignalKind::hangup())?;
     let mut events = interval(Duration::from_millis(20));
     let mut ports = interval(Duration::from_millis(200));
+    let mut beats = interval(supervisor.beat().unwrap_or(UNWATCHED));
+    let mut pulse = Pulse::new(node.shared.counters.clone(), Arc::clone(&node.shared.turn_times));
     loop {
         tokio::select! {
             _ = events.tick() => {
@@ -233,8 +264,17 @@ async fn watch_over(node: &Node, api: &Api, pair: Option<&Pair>, file: &Path) ->
                 node.look_at_ports();
                 node.renew_clocks();
             }
-            // What is wrong has been told.
-            _ = hang_up.recv() => drop(reload(api, file).await),
+            _ = beats.tick() => {
+                if pulse.all_turn() {
+                    supervisor.alive();
+                }
+            }
+            _ = hang_up.recv() => {
+                supervisor.reloading();
+                // What is wrong has been told.
+                drop(reload(api, file).await);
+                supervisor.ready();
+            }
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
         }

@@ -11,7 +11,7 @@ use crate::{
     protocol::bfd::{self, Hop, MULTI_HOP_PORT, SINGLE_HOP_PORT},
     types::{Duration, InstanceId},
 };
-use std::{fmt, net::IpAddr, sync::Arc};
+use std::{collections::BTreeMap, fmt, net::IpAddr, sync::Arc};
 
 /// A BFD session as people see it.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +38,8 @@ pub struct BfdSession {
     pub jitter_p999: Option<Duration>,
     /// How often it went down.
     pub flaps: u64,
+    /// Packets discarded, by reason, of those that there were.
+    pub discards: BTreeMap<&'static str, u64>,
 }
 
 /// A BFD session that is wanted. What is `None` stays as it is, or is as by default.
@@ -56,7 +58,7 @@ pub struct BfdWanted {
 }
 
 /// An HA instance as people see it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InstanceStatus {
     /// Its name.
     pub name: String,
@@ -66,6 +68,12 @@ pub struct InstanceStatus {
     pub term: u64,
     /// Whether the peer serves it, as it says itself; `None`: it says nothing.
     pub peer_serves: Option<bool>,
+    /// Its role in this node's own words, where there is an election.
+    pub role: Option<&'static str>,
+    /// It would take over at once.
+    pub ready: bool,
+    /// What keeps the two nodes apart: another configuration, messages that were refused.
+    pub note: Option<String>,
 }
 
 /// What management asks of high availability. Called on management threads; none of it may wait for the peer.
@@ -127,6 +135,13 @@ fn session(bfd: &BfdView, entry: &BfdEntry, instance: &str) -> BfdSession {
         hardware_timestamps: entry.status.last_received.map(|_| entry.stamped),
         jitter_p999: arrivals.map(|arrivals| Duration::from_nanos(arrivals.quantile(0.999))),
         flaps: entry.counters.downs,
+        discards: entry
+            .counters
+            .discards
+            .iter()
+            .filter(|(_, count)| *count > 0)
+            .map(|(reason, count)| (reason.name(), count))
+            .collect(),
     }
 }
 
@@ -173,7 +188,7 @@ impl HighAvailability for Standalone {
     fn instances(&self) -> Vec<InstanceStatus> {
         let status = |(number, name): (u8, &String)| {
             let (state, term) = self.ownership.get(InstanceId(number));
-            InstanceStatus { name: name.clone(), state, term, peer_serves: None }
+            InstanceStatus { name: name.clone(), state, term, ..InstanceStatus::default() }
         };
         (0..).zip(&self.instances).map(status).collect()
     }

@@ -29,6 +29,7 @@ mod saved;
 pub mod server;
 mod sessions;
 mod state_file;
+mod supervisor;
 
 #[cfg(feature = "dpdk")]
 mod clock;
@@ -58,3 +59,4 @@ pub use reserved_terms::ReservedTerms;
 pub use saved::{BgpNeighbor, BgpSpeaker, Endpoint, HostState, MAX_SAVED, Parked, Saved, SavedBfd};
 pub use sessions::SessionLists;
 pub use state_file::{Clocks, StateFile, StateFileError};
+pub use supervisor::{Pulse, Supervisor};

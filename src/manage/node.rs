@@ -78,6 +78,11 @@ pub enum NodeError {
     /// A thread.
     #[error("cannot start a thread: {0}")]
     Thread(io::Error),
+    /// The service manager.
+    #[error(
+        "NOTIFY_SOCKET names a socket that cannot be reached: {0}: start this as a service with Type=notify, or unset the variable"
+    )]
+    Supervisor(io::Error),
     /// What the API keeps.
     #[error(transparent)]
     Changes(#[from] ChangesError),

@@ -7,9 +7,9 @@ use super::{
 };
 use crate::{
     config::{BfdPath, Config},
-    control::{BfdEntry, BfdView, Command, CommandError, HaView, Mailbox},
+    control::{BfdEntry, BfdView, Command, CommandError, HaView, Mailbox, PairView},
     plane::{HaState, Ownership},
-    protocol::bfd::Timers,
+    protocol::{bfd::Timers, pair::Refusal as PairRefusal},
     types::{Duration, InstanceId},
 };
 use parking_lot::Mutex;
@@ -36,6 +36,7 @@ pub struct Paired {
     ownership: Arc<Ownership>,
     bfd: Arc<BfdView>,
     view: Arc<HaView>,
+    pair: Option<Arc<PairView>>,
     mailbox: Arc<Mailbox>,
     /// Answers that nobody waited for to the end. One asks at a time.
     owed: Mutex<usize>,
@@ -48,6 +49,7 @@ impl Paired {
         ownership: Arc<Ownership>,
         bfd: Arc<BfdView>,
         view: Arc<HaView>,
+        pair: Option<Arc<PairView>>,
         mailbox: Arc<Mailbox>,
     ) -> Self {
         Self {
@@ -56,6 +58,7 @@ impl Paired {
             ownership,
             bfd,
             view,
+            pair,
             mailbox,
             owed: Mutex::new(0),
         }
@@ -80,6 +83,24 @@ impl Paired {
         }
         *owed += 1;
         Err(silent())
+    }
+
+    /// What keeps the nodes apart, as far as it is known.
+    fn note(&self) -> Option<String> {
+        let pair = self.pair.as_ref()?;
+        if let Some(difference) = pair.difference() {
+            return Some(difference.to_string());
+        }
+        // Those that a network makes by itself, and a restart, say nothing.
+        let telling = PairRefusal::ALL.iter().filter(|reason| {
+            !matches!(
+                reason,
+                PairRefusal::Replayed | PairRefusal::Unacquainted | PairRefusal::OtherConfiguration
+            )
+        });
+        let most = telling.map(|reason| (pair.refused(*reason), *reason)).max_by_key(|(count, _)| *count);
+        most.filter(|(count, _)| *count > 0)
+            .map(|(count, reason)| format!("{count} messages refused: {reason}"))
     }
 
     fn entry(&self, remote: IpAddr) -> Option<BfdEntry> {
@@ -171,12 +192,15 @@ impl HighAvailability for Paired {
         let report = self.view.report();
         let status = |(number, name): (u8, &String)| {
             let (state, term) = self.ownership.get(InstanceId(number));
-            let peer = report.instances.get(usize::from(number)).and_then(|(_, status)| status.peer);
+            let status = report.instances.get(usize::from(number)).map(|(_, status)| status);
             InstanceStatus {
                 name: name.clone(),
                 state,
                 term,
-                peer_serves: peer.map(|(role, _)| role.serves()),
+                peer_serves: status.and_then(|status| status.peer).map(|(role, _)| role.serves()),
+                role: status.map(|status| status.role.name()),
+                ready: status.is_some_and(|status| status.ready),
+                note: self.note(),
             }
         };
         (0..).zip(&self.instances).map(status).collect()

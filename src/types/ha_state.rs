@@ -62,9 +62,9 @@ impl FromStr for HaState {
 /// | | Idle | Draining | Serving |
 /// |---|---|---|---|
 /// | packets of known sessions, both directions | dropped | forwarded | forwarded |
-/// | a packet that would open a session | dropped | sent on to the peer at layer 2, or dropped | opens it |
+/// | a packet of no known session, a fragment, options | dropped | sent on to the peer at layer 2, or dropped | taken |
 /// | ARP and neighbour solicitations | no answer | no answer | answered |
-/// | pings of the addresses | dropped | dropped | answered |
+/// | pings of the addresses | dropped | sent on likewise | answered |
 ///
 /// Draining is the old MASTER's part of a planned hand-over: the peer serves already, and what still arrives here are
 /// strays that the switches have not learned to send elsewhere. Both nodes forward the same sessions by the same

@@ -10,7 +10,7 @@ use crate::{
     plane::{Local, Ownership, Packed, Slot, Stage},
     protocol::sync::{Change, Digests, Mark, Record, SessionRecord, Share, range_of},
     session::{Direction, Session, State},
-    types::{InstanceId, Protocol, WorkerId},
+    types::{Duty, InstanceId, Protocol, WorkerId},
 };
 use rtrb::Producer;
 use std::sync::Arc;
@@ -104,7 +104,8 @@ impl Journal {
 
     #[inline]
     fn tell<F: Family>(&mut self, session: &Session<F>, protocol: Protocol, change: Change<F>, range: u8) {
-        if self.serves(session.instance()) {
+        // Also while the instance is handed over: a session may have opened at the last moment.
+        if self.ownership.duty(session.instance()) != Duty::Idle {
             self.add(&record(session, protocol, change), range);
         }
     }

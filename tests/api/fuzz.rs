@@ -3,10 +3,11 @@
 use crate::{
     http::get,
     node::{Node, Start},
+    scratch::Scratch,
 };
 use std::process::Command;
 
-/// Operations that never end, or end something else: the stream of events, and what writes the log.
+/// A stream: its answer never ends.
 const LEFT_OUT: &str = "/hitless/v1/events";
 
 /// No answer is a server's error, none takes longer than a few seconds, and the node serves on.
@@ -35,7 +36,9 @@ fn no_request_finds_a_server_error_or_a_hang() {
         "--warnings=off",
         "--no-color",
     ];
-    let status = Command::new(program).args(arguments).status().unwrap();
+    // It keeps what it finds where it runs.
+    let scratch = Scratch::new("fuzz");
+    let status = Command::new(program).args(arguments).current_dir(scratch.directory()).status().unwrap();
     assert!(status.success(), "it has found something: see above");
     assert_eq!(get(node.address, "/netlox/v1/version").status, 200);
 }

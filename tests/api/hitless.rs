@@ -272,6 +272,7 @@ impl HighAvailability for Pair {
             hardware_timestamps: Some(false),
             jitter_p999: Some(Span::from_micros(7)),
             flaps: 2,
+            discards: Default::default(),
         };
         let put = match &old {
             None => Put::Created,
@@ -301,6 +302,7 @@ impl HighAvailability for Pair {
             state,
             term: 7,
             peer_serves: Some(state != HaState::Master),
+            ..InstanceStatus::default()
         }]
     }
 

@@ -10,6 +10,7 @@ mod http;
 mod kube_loxilb;
 mod limits;
 mod loxicmd;
+mod metrics;
 mod node;
 mod openapi;
 mod reload;

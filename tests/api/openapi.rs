@@ -57,6 +57,31 @@ fn every_path_is_served() {
     assert!(count > 45, "{count}");
 }
 
+/// Every list is what the document says of it, and nothing else: two types of one name would hide each other.
+#[test]
+fn lists_are_what_the_document_says() {
+    let node = Node::default();
+    let document = get(node.address, "/hitless/v1/openapi.json").json();
+    let mut count = 0;
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        let content = &methods["get"]["responses"]["200"]["content"]["application/json"]["schema"];
+        if content.is_null() || path.contains('{') || path.ends_with("/events") {
+            continue;
+        }
+        let place = content["$ref"].as_str().map(|place| place.trim_start_matches('#'));
+        let schema = place.map_or(content, |place| document.pointer(place).unwrap());
+        let answer = get(node.address, path).json();
+        let said = |key: &String| !schema["properties"][key].is_null();
+        for required in schema["required"].as_array().into_iter().flatten() {
+            assert!(!answer[required.as_str().unwrap()].is_null(), "{path}: {required} is not in {answer}");
+        }
+        let unsaid = answer.as_object().unwrap().keys().find(|key| !said(key));
+        assert!(schema["properties"].is_null() || unsaid.is_none(), "{path}: {unsaid:?} is not in {schema}");
+        count += 1;
+    }
+    assert!(count > 15, "{count}");
+}
+
 /// What the clients need at the least is in it.
 #[test]
 fn nothing_that_clients_need_is_missing() {

@@ -105,7 +105,7 @@ fn what_was_answered_survives_kill_9() {
     let mut random = Random(0x5eed_0001);
     let mut acknowledged: BTreeMap<u64, u64> = BTreeMap::new();
     let (mut writes, mut kills, mut weight) = (0, 0, 0);
-    while writes < WRITES {
+    while writes < WRITES || kills < 5 {
         let mut victim = Victim::start(&state);
         assert_eq!(held(victim.address), acknowledged, "after kill {kills} and {writes} writes");
         let pid = victim.child.id();

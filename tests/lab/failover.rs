@@ -151,7 +151,13 @@ fn a_switchover_loses_no_request() {
                 scope.spawn(|| {
                     pair.client.namespace.enter(|| {
                         while !stop.load(Relaxed) {
-                            let Fetched { status, .. } = fetch(vip(), "/name", PATIENCE).expect("an answer");
+                            let Fetched { status, .. } =
+                                fetch(vip(), "/name", PATIENCE).unwrap_or_else(|error| {
+                                    for node in &pair.nodes {
+                                        println!("{}", node.hitless("get ct").unwrap_or_default());
+                                    }
+                                    panic!("{error}");
+                                });
                             assert_eq!(status, 200);
                             requests.fetch_add(1, Relaxed);
                         }

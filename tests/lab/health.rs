@@ -47,7 +47,7 @@ fn wait_for_answers(world: &World) {
     wait_for_states(world, &vec!["up"; last.len()]);
 }
 
-const QUICK: &str = "interval_ms = 100, timeout_ms = 90, rise = 2, fall = 2";
+const QUICK: &str = "interval_ms = 200, timeout_ms = 190, rise = 2, fall = 2";
 
 #[test]
 fn every_kind_of_probe_finds_a_backend_and_its_loss() {
@@ -62,7 +62,8 @@ fn every_kind_of_probe_finds_a_backend_and_its_loss() {
             world(2, &format!("{probe}, interval_ms = 200, timeout_ms = 190, rise = 2, fall = 2"));
         if probe.contains("udp") {
             wait_for_states(&world, &["down", "down"]);
-            assert_eq!(backends(&world)[0].1["failure"], "it refuses connections", "{probe}");
+            let reason = || (backends(&world)[0].1["failure"] == "it refuses connections").then_some(());
+            assert!(wait_for(PATIENCE, reason).is_some(), "{:?}", backends(&world));
             continue;
         }
         wait_for_answers(&world);
@@ -149,7 +150,8 @@ fn a_check_that_flaps_moves_no_session() {
     for _ in 0..4 {
         healthy(&world, false);
         wait_for_states(&world, &["down", "up"]);
-        assert_eq!(backends(&world)[0].1["failure"], "it answers with status 404");
+        let reason = || (backends(&world)[0].1["failure"] == "it answers with status 404").then_some(());
+        assert!(wait_for(PATIENCE, reason).is_some(), "{:?}", backends(&world));
         healthy(&world, true);
         wait_for_states(&world, &["up", "up"]);
     }

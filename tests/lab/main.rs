@@ -18,6 +18,7 @@ mod http;
 mod icmp;
 mod schedulers;
 mod sctp;
+mod seed;
 mod start;
 mod throughput;
 

@@ -1,8 +1,11 @@
 //! Which backend answers, as clients see it.
 
 use crate::{PATIENCE, World, vips};
-use hitless_lab::{NodeConfig, fetch, output};
-use std::collections::BTreeMap;
+use hitless_lab::{NodeConfig, fetch, fetch_from};
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, SocketAddrV4},
+};
 
 fn world(backends: u8, workers: &[u16], rest: &str) -> World {
     World::new(backends, |hosts| {
@@ -40,24 +43,14 @@ fn round_robin_is_one_order_over_all_workers() {
 fn a_client_sticks() {
     for scheduler in ["sh", "maglev"] {
         let world = world(3, &[0, 1], &format!("scheduler = \"{scheduler}\""));
+        let vip = SocketAddrV4::new(Ipv4Addr::new(10, 77, 0, 100), 80);
         let ask = |port: u16| {
-            let mut curl = world.client.namespace.command("curl");
-            let port = port.to_string();
-            let arguments = [
-                "-sSf",
-                "-H",
-                "Connection: close",
-                "--max-time",
-                "30",
-                "--local-port",
-                &port,
-                "http://10.77.0.100/name",
-            ];
-            output(curl.args(arguments)).unwrap()
+            let answer = world.client.namespace.enter(|| fetch_from(port, vip, "/name", PATIENCE)).unwrap();
+            answer.text()
         };
-        let fixed: Vec<_> = (0..12).map(|_| ask(55_001)).collect();
+        let fixed: Vec<_> = (0..12).map(|_| ask(65_101)).collect();
         assert!(fixed.iter().all(|name| *name == fixed[0]), "{scheduler}: {fixed:?}");
-        let mut other: Vec<_> = (0..24).map(|number| ask(56_000 + number)).collect();
+        let mut other: Vec<_> = (0..24).map(|number| ask(65_200 + number)).collect();
         other.sort();
         other.dedup();
         // By source address all ports agree; Maglev hashes the port too.

@@ -2,7 +2,7 @@
 
 use crate::{PATIENCE, World};
 use hitless_lab::{Host, Lab, NodeConfig, Signal};
-use std::{fs, path::Path, process::Output};
+use std::{fs, process::Output};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_hitless");
 
@@ -93,17 +93,20 @@ fn no_rights_are_named() {
 
 #[test]
 fn a_signal_ends_it_and_leaves_nothing() {
-    let before = count_runtime_files();
     for signal in [Signal::TERM, Signal::INT] {
         let mut world =
             World::new(1, |backends| NodeConfig::default().service(("tcp", 80, Some(8080)), backends, ""));
+        assert_eq!(runtime_files(world.node.program.pid()), Vec::<String>::new());
         world.node.program.signal(signal);
         let status = world.node.program.wait(PATIENCE).unwrap();
         assert_eq!(status.code(), Some(0), "{}", world.node.program.log());
     }
-    assert_eq!(count_runtime_files(), before);
 }
 
-fn count_runtime_files() -> usize {
-    fs::read_dir(Path::new("/var/run/dpdk")).map_or(0, |entries| entries.count())
+/// Files of DPDK's that the process has open, and so would leave behind.
+fn runtime_files(pid: u32) -> Vec<String> {
+    let open = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().flatten();
+    let paths = open.filter_map(|entry| fs::read_link(entry.path()).ok());
+    let names = paths.map(|path| path.display().to_string());
+    names.filter(|name| name.contains("/dpdk/") || name.contains("hugepages")).collect()
 }

@@ -131,6 +131,7 @@ fn a_service_that_goes_takes_its_sessions_with_it_and_no_others() {
     let goes: Vec<_> =
         (1000..1010).map(|port| open_from(&mut world, &client(port), "10.77.0.101:81")).collect();
     world.reconfigure(&config(&both[..1]));
+    world.forget_services_that_went();
     let out = world.watch(|world| world.pass_time(2_000));
     let ended = Counts::none().and("sessions_ended", 10).and("sessions_v4", -10).and("backend_active", -10);
     assert_eq!(out.nothing().moved, ended);

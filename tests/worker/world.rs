@@ -378,6 +378,15 @@ impl World {
         reconfigure(&self.shared, config);
     }
 
+    /// Time passes for management alone: services that went do not come back.
+    pub(crate) fn forget_services_that_went(&self) {
+        let mut registry = self.shared.registry.lock();
+        let later = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        registry.tick(later);
+        let settlement = registry.settle().unwrap();
+        registry.publish(settlement, later);
+    }
+
     /// Every packet taken is accounted for, worker by worker and in all, and no buffer is lost but those that
     /// wait somewhere.
     #[track_caller]

@@ -46,7 +46,7 @@ pub(super) fn bfd(answer: &Value, wide: bool) {
 pub(super) fn states(answer: &Value, wide: bool) {
     let mut fields = vec![("INSTANCE", "/instance"), ("HASTATE", "/state")];
     if wide {
-        fields.push(("TERM", "/term"));
+        fields.extend([("TERM", "/term"), ("ROLE", "/role"), ("READY", "/ready"), ("NOTE", "/note")]);
     }
     plain(items(answer, "Attr"), &fields);
 }

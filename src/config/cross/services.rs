@@ -93,11 +93,11 @@ fn probes(service: &Service, path: &str, config: &Config, report: &mut Report<'_
         let port = exit.port;
         if port.kernel_interface.is_none() {
             let text = format!(
-                "probes of {} leave by port \"{}\", which has no kernel_interface, allowed is type \"none\", or a \
-                 kernel_interface for that port",
+                "probes {} by port \"{}\", which has no kernel_interface: unless the kernel has a way of its own, probes say \
+                 nothing and the backend counts as up; give that port one, or use type \"none\"",
                 backend.address, port.name
             );
-            return report.mistake(&key, text);
+            return report.warning(&key, &text);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod files;
 mod properties;
+mod reference;
 mod round_trip;
 mod syntax;
 

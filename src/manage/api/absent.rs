@@ -6,7 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 macro_rules! absent {
-    ($($(#[$doc:meta])* $name:ident at $path:literal as $answer:ident { $key:literal },)*) => {
+    ($($(#[$doc:meta])* $name:ident at $path:literal as $answer:ident { $key:tt },)*) => {
         $(
             $(#[$doc])*
             #[derive(Clone, Debug, Serialize, ToSchema)]

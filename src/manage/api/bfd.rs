@@ -15,7 +15,7 @@ use crate::{
 };
 use axum::{Json, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
-use std::{net::IpAddr, sync::Arc};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 use utoipa::{IntoParams, ToSchema};
 
 /// Of a session that names none.
@@ -27,6 +27,7 @@ const MOST: usize = 256;
 
 /// All sessions.
 #[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = BfdSessions)]
 pub(super) struct Sessions {
     #[serde(rename = "Attr")]
     sessions: Vec<Session>,
@@ -60,6 +61,9 @@ struct Session {
     jitter_p999_us: Option<u64>,
     /// How often it went down.
     flaps: u64,
+    /// Packets discarded, by reason; absent if there were none.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    discards: BTreeMap<&'static str, u64>,
 }
 
 impl From<BfdSession> for Session {
@@ -83,6 +87,7 @@ impl From<BfdSession> for Session {
                 .map(|hardware| if hardware { "hardware" } else { "software" }),
             jitter_p999_us: session.jitter_p999.map(Duration::as_micros),
             flaps: session.flaps,
+            discards: session.discards,
         }
     }
 }

@@ -55,6 +55,7 @@ pub(super) async fn set_speaker(
 
 /// All neighbours.
 #[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = BgpNeighbors)]
 pub(super) struct Neighbors {
     #[serde(rename = "bgpNeiAttr")]
     neighbors: Vec<NeighborEntry>,

@@ -28,6 +28,15 @@ struct Instance {
     sync: Option<u8>,
     /// The claim that state rests on; later claims are higher.
     term: u64,
+    /// In this node's own words: INIT, SYNC, STANDBY, ACTIVE, ALONE, HANDOVER, FENCED or ADMIN.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<&'static str>,
+    /// It follows with all of the peer's sessions, and would take over at once.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    ready: bool,
+    /// What keeps the two nodes apart.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
 }
 
 /// Instances.
@@ -40,6 +49,9 @@ pub(super) async fn list(State(api): State<Arc<Api>>) -> Json<Instances> {
         vip: "0.0.0.0",
         sync: None,
         term: status.term,
+        role: status.role,
+        ready: status.ready,
+        note: status.note,
     };
     Json(Instances { instances: api.ha.instances().into_iter().map(entry).collect() })
 }

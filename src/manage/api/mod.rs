@@ -14,6 +14,7 @@ mod endpoint;
 mod extract;
 mod listing;
 mod loadbalancer;
+mod metrics;
 mod own;
 mod ports;
 mod status;
@@ -56,6 +57,7 @@ pub struct Api {
     /// One list of sessions at a time.
     lists: Arc<Semaphore>,
     streams: Arc<Semaphore>,
+    metrics: metrics::Metrics,
     /// The OpenAPI document.
     document: Arc<str>,
 }
@@ -77,6 +79,7 @@ impl Api {
             default_instance: config.default_instance().to_owned(),
             lists: Arc::new(Semaphore::new(1)),
             streams: Arc::new(Semaphore::new(STREAMS)),
+            metrics: metrics::Metrics::start(),
             document: document.into(),
             shared,
             changes,
@@ -134,6 +137,8 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(status::version))
         .routes(routes!(status::parameters, status::set_parameters))
         .routes(routes!(status::processes))
+        .routes(routes!(metrics::get_netlox))
+        .routes(routes!(metrics::setting, metrics::enable, metrics::disable))
         .routes(routes!(absent::mobile_sessions))
         .routes(routes!(absent::uplink_classifiers))
         .routes(routes!(absent::firewall))
@@ -143,6 +148,7 @@ fn routes() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(absent::policies))
         .routes(routes!(absent::mirrors));
     OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(metrics::get))
         .nest("/netlox/v1", netlox)
         .nest("/hitless/v1", own::router())
 }

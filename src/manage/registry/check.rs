@@ -6,7 +6,7 @@ use super::{
     index::Index,
 };
 use crate::{
-    config::{self, Config, Probe, exit_towards, is_edge, is_host},
+    config::{self, Config, exit_towards, is_edge, is_host},
     service::{MAX_BACKENDS, Role},
     types::{InstanceId, PortId, Prefix},
 };
@@ -108,9 +108,6 @@ impl Surroundings {
         let mut places = HashSet::new();
         for backend in &wanted.backends {
             self.check_backend(backend.address, wanted, index)?;
-            if wanted.health.probe != Probe::None {
-                self.check_probe(backend.address)?;
-            }
             if !places.insert((backend.address, backend.port)) {
                 return Err(Refusal::AddressInUse { address: backend.address, role: "listed twice".into() });
             }

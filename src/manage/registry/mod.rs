@@ -28,7 +28,7 @@ pub use settle::{ServiceChange, Settlement};
 
 use super::Neighborhood;
 use crate::{
-    config::{self, Config},
+    config::{self, Config, Probe},
     plane::{Publisher, Reader, Routes},
     service::{BuildError, MAX_SERVICES, MAX_TOTAL_BACKENDS, ServiceTable, TableBuilder},
     types::{BackendId, Protocol, ServiceId},
@@ -213,6 +213,10 @@ impl Registry {
             return Err(Refusal::NameTaken { name: wanted.name, by });
         }
         self.surroundings.check(&wanted, live, &self.index)?;
+        // Whoever writes the file has been warned.
+        if source == Source::Api && wanted.health.probe != Probe::None {
+            wanted.backends.iter().try_for_each(|backend| self.check_probe(backend.address))?;
+        }
         let entry = self.entry(wanted, rule, source, old.as_deref(), now)?;
         if live.is_some_and(|live| *live == entry) {
             return Ok(Put::Unchanged);

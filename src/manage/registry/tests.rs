@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    config::{Backend, Machine, PortRange},
+    config::{AllDown, Backend, Machine, PortRange},
     service::ServiceTable,
     types::Duration as Span,
 };
@@ -396,6 +396,73 @@ fn a_host_that_is_down_gets_no_sessions_wherever_it_is_listed() {
     world.publish();
     world.put(service(3, &[21])).unwrap();
     assert_eq!((available(&world, 1), available(&world, 3)), (vec![true, true], vec![true]));
+}
+
+/// The backends workers know, and whether each takes new sessions.
+fn known(world: &World, n: u8) -> Vec<(BackendId, bool)> {
+    let table = world.registry.table();
+    let service = table.service(world.entry(n).id).unwrap();
+    service.backends().iter().map(|backend| (backend.id, backend.available)).collect()
+}
+
+#[test]
+fn backends_that_are_down_keep_their_sessions_unless_they_are_to_be_reset() {
+    let mut world = World::new();
+    let mut resetting = service(2, &[21, 22]);
+    resetting.health.reset_on_down = true;
+    world.put(service(1, &[21, 22])).unwrap();
+    world.put(resetting).unwrap();
+    for n in [1, 2] {
+        let id = world.entry(n).backends[0].id;
+        assert!(world.registry.set_healthy(&key(n), id, false), "that is news");
+        assert!(!world.registry.set_healthy(&key(n), id, false), "once");
+    }
+    assert!(!world.publish(), "and nothing for the state file");
+    // Workers end the sessions of backends they do not know.
+    let ids = |n| world.entry(n).backends.iter().map(|backend| backend.id).collect::<Vec<_>>();
+    let (one, two) = (ids(1), ids(2));
+    assert_eq!(known(&world, 1), [(one[0], false), (one[1], true)]);
+    assert_eq!(known(&world, 2), [(two[1], true)]);
+    world.registry.set_healthy(&key(2), two[0], true);
+    world.publish();
+    assert_eq!(known(&world, 2), [(two[0], true), (two[1], true)], "it has its slot again");
+}
+
+#[test]
+fn when_all_are_down_a_service_refuses_or_uses_all() {
+    let mut world = World::new();
+    let mut trusting = service(2, &[21, 22]);
+    trusting.health.all_down = AllDown::UseAll;
+    trusting.health.reset_on_down = true;
+    world.put(service(1, &[21, 22])).unwrap();
+    world.put(trusting).unwrap();
+    for n in [1, 2] {
+        let ids: Vec<BackendId> = world.entry(n).backends.iter().map(|backend| backend.id).collect();
+        for id in &ids {
+            world.registry.set_healthy(&key(n), *id, false);
+        }
+        world.publish();
+        assert_eq!(known(&world, n), ids.iter().map(|id| (*id, n == 2)).collect::<Vec<_>>());
+    }
+    // What an operator drains is not used, whatever the probes say.
+    let until = world.now + Duration::from_secs(60);
+    world.registry.drain(&key(2), ([10, 77, 0, 21].into(), None), Some(until)).unwrap();
+    world.publish();
+    assert_eq!(known(&world, 2).iter().map(|(_, available)| *available).collect::<Vec<_>>(), [false, true]);
+}
+
+#[test]
+fn probes_need_a_kernel_interface() {
+    let mut world = World::new();
+    let mut probed = service(1, &[21]);
+    probed.health.probe = config::Probe::Tcp;
+    let refusal = world.put(probed.clone()).unwrap_err();
+    assert!(refusal.to_string().contains("kernel_interface"), "{refusal}");
+    assert_eq!(refusal.kind(), RefusalKind::Malformed);
+    let with = NODE.replace("[nat]", "kernel_interface = \"hl-lan\"\n[nat]");
+    let config = Config::parse(&with, "node.toml", &Machine::with_cores(4)).unwrap();
+    world.registry = Registry::new(&config).unwrap();
+    assert_eq!(world.put(probed), Ok(Put::Created));
 }
 
 #[test]

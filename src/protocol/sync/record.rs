@@ -330,6 +330,15 @@ impl Record {
         Ok((record, length))
     }
 
+    /// Whether it tells of a session that may be new.
+    pub const fn is_insert(&self) -> bool {
+        match self {
+            Self::V4(record) => matches!(record.change, Change::Insert { .. }),
+            Self::V6(record) => matches!(record.change, Change::Insert { .. }),
+            Self::Mark(_) => false,
+        }
+    }
+
     /// The instance it concerns; `None` for marks that concern several.
     pub const fn instance(&self) -> Option<InstanceId> {
         match self {

@@ -5,7 +5,9 @@
 mod show;
 mod watch;
 
-use hitless_lab::{BfdParameters, Host, Lab, Nginx, Node, NodeConfig, Result, fetch, output, remove_own};
+use hitless_lab::{
+    BfdParameters, Host, Lab, Nginx, Node, NodeConfig, Result, fetch, output, remove_own, wait_for,
+};
 use show::{step, table};
 use std::{
     collections::BTreeMap,
@@ -113,7 +115,9 @@ fn demo() -> Result<()> {
     let watch = Watch::start(&lab, &client, vip()?, "switchover")?;
     thread::sleep(Duration::from_secs(2));
     let asked = watch::now();
-    println!("{}", nodes[1].hitless("switchover")?.trim_end());
+    // Refused for a moment while a range of sessions is being compared again.
+    let done = wait_for(LIMIT, || nodes[1].hitless("switchover").ok());
+    println!("{}", done.map_or_else(|| nodes[1].hitless("switchover"), Ok)?.trim_end());
     nodes[0].wait_for_state("MASTER", LIMIT)?;
     let seen = watch.finish()?;
     show::seen(&seen, asked);

@@ -28,7 +28,13 @@ pub(crate) fn map(client: &Host, machines: &[Host], backends: &[Host]) {
 /// What the client saw of something that happened `at`.
 pub(crate) fn seen(seen: &Seen, at: f64) {
     let Requests { made, failed, longest } = &seen.requests;
-    println!("outage seen by the client, from packet times: {:.1} ms", seen.outage_ms(at));
+    let (pings, connections) = seen.outages_ms(at);
+    println!(
+        "outage seen by the client, from packet times: {pings:.1} ms without an answer to pings every 2 ms,"
+    );
+    println!(
+        "  {connections:.1} ms without a packet of a connection (TCP waits for its retransmission timers)"
+    );
     println!("requests: {made}, failed {}, longest {:.1} ms", failed.len(), longest.as_secs_f64() * 1000.0);
     failed.iter().take(3).for_each(|why| println!("  {why}"));
     match &seen.download {

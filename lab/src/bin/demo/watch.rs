@@ -1,6 +1,6 @@
 //! What the client sees while something happens: requests in a loop, a download, and every packet's time.
 
-use hitless_lab::{Capture, Host, Lab, Result, fetch, output};
+use hitless_lab::{Capture, Host, Lab, Program, Result, fetch, output};
 use std::{
     net::SocketAddr,
     sync::{
@@ -20,6 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) struct Watch {
     capture: Capture,
     stop: Arc<AtomicBool>,
+    ping: Program,
     requests: JoinHandle<Requests>,
     download: JoinHandle<Result<String>>,
 }
@@ -39,13 +40,19 @@ pub(crate) struct Seen {
     pub(crate) download: Result<String>,
     /// When each packet from the virtual IP came, in seconds since 1970, and its bytes.
     packets: Vec<(f64, usize)>,
+    /// When each answer to a ping came.
+    pings: Vec<(f64, usize)>,
 }
 
 impl Watch {
     pub(crate) fn start(lab: &Lab, client: &Host, vip: SocketAddr, name: &str) -> Result<Self> {
         let file = lab.folder().join(format!("{name}.pcap"));
-        let filter = format!("tcp and src host {}", vip.ip());
+        let filter = format!("src host {}", vip.ip());
         let capture = Capture::start(&client.namespace, "eth0", &filter, &file)?;
+        // The virtual IP answers pings itself: no retransmission blurs when it was there.
+        let mut ping = client.namespace.command("ping");
+        ping.args(["-n", "-q", "-i", "0.002", &vip.ip().to_string()]);
+        let ping = Program::start("ping", ping, &lab.folder().join(format!("{name}.ping")))?;
         let stop = Arc::new(AtomicBool::new(false));
         let (own, asking) = (Arc::clone(&stop), client.clone());
         let requests = thread::spawn(move || {
@@ -72,22 +79,34 @@ impl Watch {
             let mut curl = loading.namespace.command("curl");
             output(curl.args(["-sSf", "--limit-rate", RATE, "-o", "/dev/null", "-w", format, &url]))
         });
-        Ok(Self { capture, stop, requests, download })
+        Ok(Self { capture, stop, ping, requests, download })
     }
 
     /// Waits for the end of the download.
-    pub(crate) fn finish(self) -> Result<Seen> {
+    pub(crate) fn finish(mut self) -> Result<Seen> {
         let ended = |_| hitless_lab::Error::Late("a thread of the demo ended early".into());
         let download = self.download.join().map_err(ended)?;
         self.stop.store(true, Relaxed);
         let requests = self.requests.join().map_err(ended)?;
-        let lines = self.capture.finish()?.fields("tcp", &["frame.time_epoch", "frame.len"])?;
+        self.ping.stop();
+        let captured = self.capture.finish()?;
         let packet = |line: &String| {
             let (time, length) = line.split_once('\t')?;
             Some((time.parse().ok()?, length.parse().ok()?))
         };
-        Ok(Seen { requests, download, packets: lines.iter().filter_map(packet).collect() })
+        let packets = |protocol: &str| -> Result<Vec<_>> {
+            let lines = captured.fields(protocol, &["frame.time_epoch", "frame.len"])?;
+            Ok(lines.iter().filter_map(packet).collect())
+        };
+        Ok(Seen { requests, download, pings: packets("icmp")?, packets: packets("tcp")? })
     }
+}
+
+/// The longest gap that ends after `at` and begins within a second of it, in milliseconds.
+fn longest_gap(packets: &[(f64, usize)], at: f64) -> f64 {
+    let near = |pair: &&[(f64, usize)]| pair[1].0 >= at && pair[0].0 <= at + 1.0;
+    let gaps = packets.windows(2).filter(near).map(|pair| pair[1].0 - pair[0].0);
+    gaps.fold(0.0, f64::max) * 1000.0
 }
 
 /// Now, as captures tell it.
@@ -96,11 +115,10 @@ pub(crate) fn now() -> f64 {
 }
 
 impl Seen {
-    /// The longest time without a packet that began within a second of `at`, in milliseconds.
-    pub(crate) fn outage_ms(&self, at: f64) -> f64 {
-        let near = |pair: &&[(f64, usize)]| pair[1].0 >= at && pair[0].0 <= at + 1.0;
-        let gaps = self.packets.windows(2).filter(near).map(|pair| pair[1].0 - pair[0].0);
-        gaps.fold(0.0, f64::max) * 1000.0
+    /// The longest time without an answer to a ping around `at`, and without a packet of a connection, in
+    /// milliseconds.
+    pub(crate) fn outages_ms(&self, at: f64) -> (f64, f64) {
+        (longest_gap(&self.pings, at), longest_gap(&self.packets, at))
     }
 
     /// Throughput from a second before `at` to three after it, a column every 50 ms.
