@@ -174,7 +174,7 @@ impl Node {
         self.next_queue = (self.next_queue + 1) % workers;
         let Ok((_, at)) = Ethernet::parse(frame) else { return self.next_queue };
         let Ok(flow) = V4::parse(frame.get(at..).unwrap_or_default(), false) else { return self.next_queue };
-        let for_peer = matches!(flow.tuple.ports.destination(), 3784 | 3785 | 3786);
+        let for_peer = matches!(flow.tuple.ports.destination(), 3784..=3786);
         if self.own_queue && for_peer && flow.protocol == crate::types::Protocol::Udp {
             return workers;
         }

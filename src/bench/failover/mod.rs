@@ -50,8 +50,8 @@ pub struct FailoverReport {
     pub sessions_after: u64,
     /// Of all trials: connections whose packet came to no backend, or to another, or from another address or port.
     pub established_lost: u64,
-    /// From the first turn of a node that starts anew until it holds every session, in milliseconds.
-    pub resync_ms: Spread,
+    /// From the first turn of a node that starts anew until it holds every session.
+    pub resync_us: Spread,
     /// Trials that count.
     pub trials: u32,
     /// Trials that did not: the node to be stopped stood still before, and the other took over by itself.
@@ -102,7 +102,6 @@ pub fn failover(what: &Failover) -> Result<FailoverReport, String> {
     let [gap, detection, takeover] =
         [spread(|trial| trial.gap), spread(|trial| trial.detection), spread(|trial| trial.takeover)];
     let each = [&gap, &detection, &takeover].map(|times| times.iter().copied().map(micros).collect());
-    let resync: Vec<_> = judge.resyncs.clone();
     Ok(FailoverReport {
         gap_us: Spread::of(&gap),
         detection_us: Spread::of(&detection),
@@ -110,7 +109,7 @@ pub fn failover(what: &Failover) -> Result<FailoverReport, String> {
         sessions_before: trials.iter().map(|trial| trial.before).min().unwrap_or(0),
         sessions_after: trials.iter().map(|trial| trial.after).min().unwrap_or(0),
         established_lost: trials.iter().map(|trial| trial.lost).sum(),
-        resync_ms: Spread::of(&resync).thousandth(),
+        resync_us: Spread::of(&judge.resyncs),
         trials: trials.len() as u32,
         disturbed: judge.disturbed,
         cores: cores.describe(),
