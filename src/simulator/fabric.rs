@@ -41,6 +41,11 @@ impl Way {
     pub(super) const CLEAN: Self =
         Self { cut: false, lost_percent: 0, doubled_percent: 0, wander: Duration::ZERO };
 
+    /// Whether it is no worse than such a network usually is.
+    pub(super) const fn is_good(&self) -> bool {
+        !self.cut && self.lost_percent <= 10
+    }
+
     /// Whether enough passes for both ends to know of one another.
     pub(super) const fn passes(&self) -> bool {
         !self.cut && self.lost_percent <= 50
@@ -53,7 +58,9 @@ const LATENCY: Duration = Duration::from_micros(20);
 /// A frame that arrives.
 #[derive(Debug)]
 pub(super) struct Delivery {
+    pub(super) from: Place,
     pub(super) to: Place,
+    pub(super) sent_at: Instant,
     pub(super) frame: Vec<u8>,
 }
 
@@ -117,15 +124,15 @@ impl Fabric {
             return;
         }
         if self.random.below(100) < way.doubled_percent.into() {
-            self.arrive(to, frame.clone(), &way, now);
+            self.arrive(Delivery { from, to, sent_at: now, frame: frame.clone() }, &way, now);
         }
-        self.arrive(to, frame, &way, now);
+        self.arrive(Delivery { from, to, sent_at: now, frame }, &way, now);
     }
 
-    fn arrive(&mut self, to: Place, frame: Vec<u8>, way: &Way, now: Instant) {
+    fn arrive(&mut self, delivery: Delivery, way: &Way, now: Instant) {
         let wander = Duration::from_nanos(self.random.below(way.wander.as_nanos() + 1));
         self.sent += 1;
-        self.under_way.insert((now + LATENCY + wander, self.sent), Delivery { to, frame });
+        self.under_way.insert((now + LATENCY + wander, self.sent), delivery);
     }
 
     /// When the next frame arrives.

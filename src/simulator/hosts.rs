@@ -57,6 +57,8 @@ pub(super) struct Connection {
     pub(super) answered: u32,
     /// When the last was.
     pub(super) answered_at: Instant,
+    /// The node that its client last heard over it, and when that sent what it heard.
+    pub(super) via: Option<(usize, Instant)>,
     /// Nodes that hold it, a bit each; none before the peer has acknowledged it.
     pub(super) holders: u8,
     /// Nobody who lives holds it: it may be lost.
@@ -83,7 +85,6 @@ pub(super) struct Hosts {
     pub(super) served_at: Instant,
     /// What must not be.
     pub(super) wrong: Option<String>,
-    stopped: bool,
 }
 
 /// Whether an address is a backend's.
@@ -116,7 +117,6 @@ impl Hosts {
             next_short: now + CHURN,
             served_at: now,
             wrong: None,
-            stopped: false,
         };
         for _ in 0..long {
             hosts.open(true, now);
@@ -133,6 +133,7 @@ impl Hosts {
             exchange: 0,
             answered: 0,
             answered_at: now,
+            via: None,
             holders: 0,
             void: false,
         });
@@ -143,21 +144,15 @@ impl Hosts {
         self.open(true, now);
     }
 
-    /// No more short connections.
-    pub(super) const fn stop_churn(&mut self) {
-        self.stopped = true;
-    }
-
     /// When somebody next has something to say.
     pub(super) fn due(&self) -> Instant {
         let connections = self.connections.iter().filter(|it| it.phase != Phase::Over).map(|it| it.due);
-        let short = (!self.stopped).then_some(self.next_short);
-        connections.chain(short).min().unwrap_or(Instant::MAX)
+        connections.min().unwrap_or(Instant::MAX).min(self.next_short)
     }
 
     /// Says what is due.
     pub(super) fn act(&mut self, now: Instant, out: &mut Vec<Vec<u8>>) {
-        if self.next_short <= now && !self.stopped {
+        if self.next_short <= now {
             self.next_short = now + CHURN;
             self.open(false, now);
         }
@@ -218,14 +213,20 @@ impl Hosts {
         }
     }
 
-    /// Takes a frame.
-    pub(super) fn receive(&mut self, frame: &[u8], now: Instant, out: &mut Vec<Vec<u8>>) {
+    /// Takes a frame that a node sent, and when.
+    pub(super) fn receive(
+        &mut self,
+        frame: &[u8],
+        via: (usize, Instant),
+        now: Instant,
+        out: &mut Vec<Vec<u8>>,
+    ) {
         let Ok((ethernet, at)) = Ethernet::parse(frame) else { return };
         if ethernet.ether_type == ETHER_ARP {
             self.hear_arp(&ethernet, frame.get(at..).unwrap_or_default(), out);
         } else if let Some(segment) = Segment::parse(frame).filter(|_| ethernet.destination == MAC) {
             if *segment.destination.ip() == CLIENT {
-                self.hear_as_client(&segment, now);
+                self.hear_as_client(&segment, via, now);
             } else {
                 self.hear_as_backend(&segment, now, out);
             }
@@ -244,7 +245,7 @@ impl Hosts {
         }
     }
 
-    fn hear_as_client(&mut self, segment: &Segment, now: Instant) {
+    fn hear_as_client(&mut self, segment: &Segment, via: (usize, Instant), now: Instant) {
         let Some(connection) = self.connections.get_mut(segment.connection as usize) else {
             return self.complain(format!(
                 "a client hears of connection {}, which nobody opened",
@@ -265,6 +266,7 @@ impl Hosts {
             return;
         }
         connection.answered_at = now;
+        connection.via = Some(via);
         self.served_at = now;
         match connection.phase {
             Phase::Opening if segment.flags & SYN != 0 => {

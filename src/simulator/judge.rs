@@ -1,6 +1,7 @@
 //! What must always hold, checked after every step.
 //!
-//! * Of two nodes that can tell one another, at most one serves, after [`DUAL`].
+//! * Of two nodes of which one can tell the other, at most one serves, after [`DUAL`]. A node that has never had both ways
+//!   since it started cannot: it does not know where the other is.
 //! * While a node is fit to serve, somebody answers the clients, after [`OUTAGE`]; after the loss of the one that served,
 //!   with the other ready and nothing else wrong, after [`TAKE_OVER`].
 //! * A session that the peer has acknowledged lives, and stays the same, as long as one of the nodes that hold it lives
@@ -9,7 +10,7 @@
 
 use super::{
     fabric::{Fabric, Place},
-    hosts::Hosts,
+    hosts::{Connection, Hosts, Phase},
     node::Node,
 };
 use crate::types::{Duration, Instant};
@@ -22,17 +23,20 @@ pub(super) const DUAL: Duration = Duration::from_millis(500);
 pub(super) const OUTAGE: Duration = Duration::from_millis(4_500);
 /// How long nobody may answer after a plain loss: three intervals of 10 ms, a client's pace and its packets' way.
 pub(super) const TAKE_OVER: Duration = Duration::from_millis(75);
-/// How long a way must have been good for both ends to know of one another.
-const ACQUAINTED: Duration = Duration::from_millis(300);
+/// How long both ways must have been good for both ends to know of one another: they ask every 100 ms.
+const ACQUAINTED: Duration = Duration::from_millis(500);
 
 /// A node as it was at the last look.
 #[derive(Clone, Copy, Debug, Default)]
 struct Known {
-    serves: bool,
+    /// Since when it serves.
+    serves_since: Option<Instant>,
     /// Since when it has all it needs to serve.
     fit_since: Option<Instant>,
-    /// Since when it hears the peer, which is awake.
+    /// Since when it and the peer, both awake, hear one another.
     hears_since: Option<Instant>,
+    /// They did so for long enough since it started.
+    met: bool,
 }
 
 /// The judge.
@@ -48,11 +52,9 @@ pub(super) struct Judge {
 
 /// Whether a node has all it needs to serve.
 fn is_fit(node: &Node, fabric: &Fabric) -> bool {
-    let good = |from, to| {
-        let way = fabric.way(from, to);
-        !way.cut && way.lost_percent <= 20
-    };
-    node.is_awake() && good(node.place(), Place::Others) && good(Place::Others, node.place())
+    node.is_awake()
+        && fabric.way(node.place(), Place::Others).is_good()
+        && fabric.way(Place::Others, node.place()).is_good()
 }
 
 impl Judge {
@@ -86,8 +88,10 @@ impl Judge {
     }
 
     fn watch_masters(&mut self, nodes: &[Node; 2], fabric: &Fabric, now: Instant) -> Result<(), String> {
-        let [a, b] = [nodes[0].place(), nodes[1].place()];
-        let connected = fabric.way(a, b).passes() || fabric.way(b, a).passes();
+        let tells = |from: usize| {
+            self.known[from].met && fabric.way(nodes[from].place(), nodes[1 - from].place()).passes()
+        };
+        let connected = tells(0) || tells(1);
         let dual = connected && nodes.iter().all(|node| node.serves(now));
         let since = *self.dual_since.get_or_insert(now);
         if !dual {
@@ -148,30 +152,30 @@ impl Judge {
         for number in 0..2 {
             let (here, there) = (nodes[number].place(), nodes[1 - number].place());
             let hears = nodes.iter().all(Node::is_awake)
-                && fabric.way(there, here).lost_percent <= 20
-                && !fabric.way(there, here).cut;
+                && fabric.way(there, here).is_good()
+                && fabric.way(here, there).is_good();
             let known = &mut self.known[number];
             known.hears_since = hears.then(|| known.hears_since.unwrap_or(now));
             let acquainted = known.hears_since.is_some_and(|since| now.since(since) >= ACQUAINTED);
-            let serves = nodes[number].serves(now);
-            if serves && !std::mem::replace(&mut known.serves, serves) {
+            known.met = nodes[number].runs() && (known.met || acquainted);
+            let served = known.serves_since.is_some();
+            known.serves_since = nodes[number].serves(now).then(|| known.serves_since.unwrap_or(now));
+            if known.serves_since.is_some() && !served {
                 seize(number, acquainted, hosts)?;
             }
-            known.serves = serves;
         }
-        let serving = [0, 1].map(|number| self.known[number].serves);
-        let server = match serving {
-            [true, false] => 0,
-            [false, true] => 1,
+        let (server, since) = match [0, 1].map(|number| self.known[number].serves_since) {
+            [Some(since), None] => (0, since),
+            [None, Some(since)] => (1, since),
             _ => return Ok(()),
         };
-        let waits = |hosts: &Hosts| hosts.connections.iter().any(|it| is_wanting(it, server));
-        if waits(hosts)
+        let is_wanting = |connection: &Connection| is_wanting(connection, server, since);
+        if hosts.connections.iter().any(is_wanting)
             && nodes[1 - server].is_awake()
             && nodes[1 - server].is_in_sync()
             && nodes[server].has_told_all(now)
         {
-            for connection in hosts.connections.iter_mut().filter(|it| is_wanting(it, server)) {
+            for connection in hosts.connections.iter_mut().filter(|it| is_wanting(it)) {
                 connection.holders = 0b11;
             }
         }
@@ -179,10 +183,12 @@ impl Judge {
     }
 }
 
-/// Whether a connection is not known to be held by both, and could be by way of the node that serves.
-fn is_wanting(connection: &super::hosts::Connection, server: usize) -> bool {
-    use super::hosts::Phase;
-    let here = connection.holders == 0 || connection.holders & (1 << server) != 0;
+/// Whether a connection is not known to be held by both, and could be by way of the node that has served since then.
+fn is_wanting(connection: &Connection, server: usize, since: Instant) -> bool {
+    let here = match connection.holders {
+        0 => connection.via.is_some_and(|(node, sent_at)| node == server && sent_at >= since),
+        holders => holders & (1 << server) != 0,
+    };
     here && connection.holders != 0b11 && !connection.void && connection.phase == Phase::Open
 }
 

@@ -50,7 +50,7 @@ impl Scenario {
             plan: Plan {
                 workers: 1 + random.below(2) as u8,
                 interval_us: 10_000,
-                lone_start_ms: 300,
+                lone_start_ms: 600,
                 lease_ms: [0, 60][random.below(2) as usize],
                 virtual_mac: random.below(4) == 0,
                 witness: random.below(2) == 0,

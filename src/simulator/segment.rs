@@ -100,10 +100,8 @@ mod tests {
         };
         let mut frame = segment.frame(Mac([2, 0, 0, 0, 0, 1]), Mac([2, 0, 0, 0, 0, 2]));
         assert_eq!(Segment::parse(&frame), Some(segment));
-        let sliced = etherparse::SlicedPacket::from_ethernet(&frame).unwrap();
-        assert!(
-            matches!(sliced.transport, Some(etherparse::TransportSlice::Tcp(tcp)) if tcp.syn() && tcp.ack())
-        );
+        let transport = etherparse::SlicedPacket::from_ethernet(&frame).unwrap().transport;
+        assert!(matches!(transport, Some(etherparse::TransportSlice::Tcp(tcp)) if tcp.syn() && tcp.ack()));
         frame[50] ^= 1;
         assert_eq!(Segment::parse(&frame), None, "a checksum is wrong");
     }

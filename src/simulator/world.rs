@@ -94,7 +94,6 @@ impl World {
                 self.act(Action::Resume(number))?;
             }
         }
-        self.hosts.stop_churn();
         self.become_steady("recover")
     }
 
@@ -115,7 +114,7 @@ impl World {
             return Ok(());
         }
         let silent: Vec<_> =
-            (0..).zip(&self.hosts.connections).filter(|(_, it)| is_silent(it, self.now)).collect();
+            (0..).zip(&self.hosts.connections).filter(|(_, it)| is_unheard(it, begun)).collect();
         Err(format!(
             "the pair did not {what}: {} and {}; in sync {:?}; connections that must live and do not: {silent:?}",
             self.nodes[0].state(),
@@ -124,22 +123,22 @@ impl World {
         ))
     }
 
-    /// One serves, the other holds everything, and every connection that must live does.
+    /// One serves, the other holds everything, and since then every connection that must live has been answered.
     fn is_steady(&mut self) -> bool {
         let now = self.now;
         let serving: Vec<usize> = (0..2).filter(|number| self.nodes[*number].serves(now)).collect();
-        let well = match *serving {
-            [server] => {
-                self.nodes[1 - server].is_in_sync()
-                    && !self.hosts.connections.iter().any(|it| is_silent(it, now))
-                    && now.since(self.hosts.served_at) < CALM
-            }
-            _ => false,
+        let [server] = *serving else {
+            self.well_since = None;
+            return false;
         };
+        let well = self.nodes[1 - server].is_in_sync();
         self.well_since = well.then(|| self.well_since.unwrap_or(now));
         // New sessions are always under way; once in a while all have been told.
-        self.well_since.is_some_and(|since| now.since(since) >= CALM)
-            && self.nodes.iter_mut().any(|node| node.serves(now) && node.has_told_all(now))
+        self.well_since.is_some_and(|since| {
+            now.since(since) >= CALM
+                && self.hosts.served_at > since
+                && !self.hosts.connections.iter().any(|it| is_unheard(it, since))
+        }) && self.nodes[server].has_told_all(now)
     }
 
     fn act(&mut self, action: Action) -> Result<(), String> {
@@ -221,15 +220,17 @@ impl World {
         let now = self.now;
         let mut turning = [0, 1].map(|number: usize| self.nodes[number].next_turn() <= now);
         while let Some(delivery) = self.fabric.take(now) {
-            match delivery.to {
-                Place::Node(number) => {
+            match (delivery.to, delivery.from) {
+                (Place::Node(number), _) => {
                     self.nodes[number].receive(&delivery.frame);
                     turning[number] |= self.nodes[number].is_awake();
                 }
-                Place::Others => {
-                    self.hosts.receive(&delivery.frame, now, &mut self.frames);
+                (Place::Others, Place::Node(number)) => {
+                    let via = (number, delivery.sent_at);
+                    self.hosts.receive(&delivery.frame, via, now, &mut self.frames);
                     self.send(Place::Others);
                 }
+                (Place::Others, Place::Others) => {}
             }
         }
         if self.hosts.due() <= now {
@@ -270,8 +271,8 @@ impl World {
     }
 }
 
-/// A connection that must live, and was not answered of late.
-fn is_silent(connection: &Connection, now: Instant) -> bool {
+/// A connection that must live, and was not answered since.
+fn is_unheard(connection: &Connection, since: Instant) -> bool {
     let opening = connection.long && connection.phase == Phase::Opening;
-    opening || (connection.counts() && now.since(connection.answered_at) > CALM)
+    opening || (connection.counts() && connection.answered_at <= since)
 }
