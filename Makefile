@@ -6,7 +6,7 @@ BUILD_PACKAGES := libdpdk-dev dpdk-dev libclang-dev pkg-config gcc
 LAB_PACKAGES := iproute2 iputils-ping ethtool curl nginx-light wrk iperf3 tcpdump tshark libusrsctp-examples \
   frr bird2 keepalived
 
-.PHONY: build demo test nic-test lint unit lab api-fuzz instructions accept-instructions tables compare build-packages lab-packages
+.PHONY: build demo test nic-test lint unit lab api-fuzz instructions accept-instructions tables compare contest build-packages lab-packages
 
 build: build-packages
 	cargo build --release
@@ -25,6 +25,11 @@ build-packages:
 
 lab-packages:
 	@lab/install $(LAB_PACKAGES)
+
+# Failover beside FRR and keepalived, timed by packets. Needs root.
+contest: build lab-packages
+	cargo build --release --package hitless-lab
+	target/release/contest
 
 demo: build lab-packages
 	cargo build --release --package hitless-lab

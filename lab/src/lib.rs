@@ -14,6 +14,7 @@
 
 mod capture;
 mod client;
+mod contest;
 mod error;
 mod namespace;
 mod nginx;
@@ -26,6 +27,7 @@ mod topology;
 
 pub use capture::Capture;
 pub use client::{Fetched, fetch, fetch_from, request};
+pub use contest::{Contender, Trial, contest};
 pub use error::{Error, Result};
 pub use namespace::Namespace;
 pub use nginx::Nginx;

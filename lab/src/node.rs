@@ -14,12 +14,16 @@ use std::{
 pub struct NodeConfig {
     /// The worker cores.
     pub workers: Vec<u16>,
+    /// Whether the polling threads run under `SCHED_FIFO`.
+    pub realtime: bool,
     /// The port's MTU.
     pub mtu: u16,
     /// Most sessions.
     pub max_sessions: u32,
     /// Whether the port has a TAP, `hl-lan`.
     pub kernel_interface: bool,
+    /// Items of `nat.local_addresses`, as TOML.
+    pub local_addresses: String,
     /// Further tables: services, HA.
     pub more: String,
 }
@@ -28,9 +32,11 @@ impl Default for NodeConfig {
     fn default() -> Self {
         Self {
             workers: vec![0],
+            realtime: false,
             mtu: 1500,
             max_sessions: 100_000,
             kernel_interface: false,
+            local_addresses: "\"10.77.0.40\", \"10.77.0.41\", \"fd77::40\"".into(),
             more: String::new(),
         }
     }
@@ -84,15 +90,15 @@ impl NodeConfig {
 
     /// The file's text for a host.
     pub fn text(&self, host: &Host, folder: &Path) -> String {
-        let Self { workers, mtu, max_sessions, more, .. } = self;
+        let Self { workers, realtime, mtu, max_sessions, local_addresses, more, .. } = self;
         let kernel = if self.kernel_interface { "kernel_interface = \"hl-lan\"" } else { "" };
         let Host { name, v4, v6, .. } = host;
         let state = folder.join("state.json");
         format!(
             "[node]\nname = \"{name}\"\n[dpdk]\nhugepages = false\nmemory_mb = 256\n[cores]\ncontrol = 0\nworkers = \
-             {workers:?}\nmanagement = [0]\nidle = \"sleep\"\n[[port]]\nname = \"lan\"\ndevice = \
+             {workers:?}\nmanagement = [0]\nidle = \"sleep\"\nrealtime = {realtime}\n[[port]]\nname = \"lan\"\ndevice = \
              \"net_af_packet0,iface=eth0\"\naddresses = [\"{v4}/24\", \"{v6}/64\"]\nmtu = {mtu}\n{kernel}\n[nat]\n\
-             local_addresses = [\"10.77.0.40\", \"10.77.0.41\", \"fd77::40\"]\nmax_sessions = {max_sessions}\n[api]\n\
+             local_addresses = [{local_addresses}]\nmax_sessions = {max_sessions}\n[api]\n\
              listen = \"127.0.0.1:11111\"\nstate_file = {state:?}\n{more}"
         )
     }

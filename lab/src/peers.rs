@@ -2,10 +2,16 @@
 
 use crate::{Host, Lab, Program, Result, output};
 use serde_json::Value;
-use std::{fs, net::IpAddr, path::PathBuf, process::Command, time::Duration};
+use std::{
+    fs,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 
 /// What a peer is configured with.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BfdParameters {
     /// Both ways.
     pub interval_ms: u32,
@@ -177,7 +183,7 @@ impl Bird {
     }
 }
 
-/// keepalived with one BFD instance that a VRRP instance tracks.
+/// keepalived, with BFD or with VRRP.
 #[derive(Debug)]
 pub struct Keepalived {
     /// The process.
@@ -206,8 +212,33 @@ impl Keepalived {
                  virtual_ipaddress {{\n    10.77.0.99/32\n  }}\n  track_bfd {{\n    P weight 10\n  }}\n}}\n"
             ),
         )?;
+        Self::run(host, &folder)
+    }
+
+    /// Starts keepalived on `host` as one of a VRRP version 3 pair, an advertisement each so many hundredths of a
+    /// second, without BFD.
+    ///
+    /// # Errors
+    ///
+    /// It does not start.
+    pub fn vrrp(lab: &Lab, host: &Host, priority: u8, centis: u32, vip: &str) -> Result<Self> {
+        let folder = lab.folder().join(&host.name);
+        fs::create_dir_all(&folder)?;
+        let seconds = f64::from(centis) / 100.0;
+        fs::write(
+            folder.join("keepalived.conf"),
+            format!(
+                "global_defs {{\n  process_names\n  vrrp_version 3\n}}\nvrrp_instance V {{\n  state BACKUP\n  interface eth0\n  \
+                 virtual_router_id 7\n  priority {priority}\n  advert_int {seconds}\n  virtual_ipaddress {{\n    {vip}/32\n  \
+                 }}\n}}\n"
+            ),
+        )?;
+        Self::run(host, &folder)
+    }
+
+    fn run(host: &Host, folder: &Path) -> Result<Self> {
         let mut command = host.namespace.command("keepalived");
-        command.args(["-n", "-l", "-D", "-f"]).arg(&configuration);
+        command.args(["-n", "-l", "-D", "-f"]).arg(folder.join("keepalived.conf"));
         for (flag, name) in [("-p", "k.pid"), ("-r", "kv.pid"), ("-b", "kb.pid"), ("-c", "kc.pid")] {
             command.arg(flag).arg(folder.join(name));
         }

@@ -146,6 +146,18 @@ impl Lab {
         Ok(Host { name: name.to_owned(), namespace, v4, v6 })
     }
 
+    /// Takes a host away; its programs must have ended.
+    ///
+    /// # Errors
+    ///
+    /// The system refuses.
+    pub fn unplug(&mut self, host: &Host) -> Result<()> {
+        self.namespaces.retain(|name| name != host.namespace.name());
+        // The cable would go with the namespace only when the kernel gets to it.
+        ip(&[&format!("link delete {}", host.name)], Some(&self.bridge))?;
+        remove_namespace(host.namespace.name())
+    }
+
     /// A host behind `router`, over a link of its own: 10.78.`number`.2 and fd78:`number`::2, where the router is 1.
     /// The router sends no packet over that link that is longer than `mtu`, though both ends could take longer ones.
     ///

@@ -54,11 +54,16 @@ fn yes(value: bool) -> &'static str {
     if value { "yes" } else { "no" }
 }
 
-fn cores(list: &[u16]) -> String {
-    if list.is_empty() {
-        return "none".into();
-    }
-    list.iter().map(u16::to_string).collect::<Vec<_>>().join(",")
+fn cores<'a>(list: impl IntoIterator<Item = &'a u16>) -> String {
+    let list: Vec<String> = list.into_iter().map(u16::to_string).collect();
+    if list.is_empty() { "none".into() } else { list.join(",") }
+}
+
+fn governors(host: &Host) -> String {
+    let mut governors: Vec<&str> = host.timing.governors.values().map(String::as_str).collect();
+    governors.sort_unstable();
+    governors.dedup();
+    governors.join(",")
 }
 
 fn print_host(host: &Host) {
@@ -80,16 +85,16 @@ fn print_host(host: &Host) {
             host.memlock.map_or("unlimited".into(), |bytes| format!("{} KB", bytes / 1024)),
         ),
         ("cores", cores(&host.online_cores)),
-        ("isolated cores", cores(&host.isolated_cores)),
+        ("isolated cores", cores(&host.timing.isolated)),
         (
             "RT throttling",
-            match host.rt_runtime_us {
+            match host.timing.rt_runtime_us {
                 Some(-1) => "off".into(),
                 Some(us) => format!("{us} us a second"),
                 None => "unknown".into(),
             },
         ),
-        ("frequency governor", host.governors.join(",")),
+        ("frequency governor", governors(host)),
     ];
     let rows = rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect();
     table::print(&["HOST", ""], rows);
@@ -211,8 +216,9 @@ fn as_json(inventory: &Inventory, looked: &[Looked]) -> Value {
     json!({
         "host": {
             "hugepages": pages.collect::<Value>(), "iommu": host.iommu, "vfio_loaded": host.vfio_loaded,
-            "memlock_bytes": host.memlock, "cores": host.online_cores, "isolated_cores": host.isolated_cores,
-            "rt_runtime_us": host.rt_runtime_us, "governors": host.governors,
+            "memlock_bytes": host.memlock, "cores": host.online_cores, "isolated_cores": host.timing.isolated,
+            "rt_runtime_us": host.timing.rt_runtime_us, "governors": host.timing.governors,
+            "interrupts": host.timing.interrupts,
         },
         "nics": nics.collect::<Value>(),
         "devices": devices.collect::<Value>(),

@@ -13,10 +13,11 @@ mod operate;
 #[cfg(feature = "dpdk")]
 mod start;
 mod table;
+mod top;
 
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use client::Daemon;
-use std::{path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 /// Layer-4 load balancer on DPDK: full NAT, microsecond failover, no session lost.
 #[derive(Debug, Parser)]
@@ -102,11 +103,26 @@ enum Command {
         /// For bash: hitless completion bash > /etc/bash_completion.d/hitless
         shell: clap_complete::Shell,
     },
+    /// Watch the daemon live: workers, services, BFD, drops
+    Top {
+        /// Seconds from look to look
+        #[arg(long, default_value_t = 1.0, value_name = "SECONDS", value_parser = seconds)]
+        interval: f64,
+        /// Print one picture as text and leave
+        #[arg(long)]
+        once: bool,
+    },
     /// Measure this machine; needs neither a NIC nor root
     Bench {
         #[command(subcommand)]
         what: measure::Bench,
     },
+}
+
+/// A span that a reader can follow.
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds = text.parse().ok().filter(|seconds| (0.1..=3600.0).contains(seconds));
+    seconds.ok_or_else(|| "allowed is a number from 0.1 to 3600".to_owned())
 }
 
 /// How `get` prints.
@@ -174,6 +190,7 @@ impl Command {
                 clap_complete::generate(shell, &mut Cli::command(), "hitless", &mut std::io::stdout());
                 Ok(())
             }
+            Self::Top { interval, once } => top::run(daemon, Duration::from_secs_f64(interval), once),
             Self::Bench { what } => what.run(),
             #[cfg(feature = "dpdk")]
             Self::Run { config } => start::run(&config),

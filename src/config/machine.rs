@@ -1,27 +1,39 @@
 //! What a configuration is checked against besides itself.
 
-use super::kind::either;
-use std::{collections::BTreeSet, fmt, fs, thread};
+use super::{Timing, kind::either};
+use std::{collections::BTreeSet, fmt, fs, path::Path, thread};
 
-/// The machine: which CPU cores it has.
+/// The machine: which CPU cores it has, and what it does to their timing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Machine {
     cores: BTreeSet<u16>,
+    timing: Option<Timing>,
 }
 
 impl Machine {
-    /// A machine with cores 0 to `count` - 1.
+    /// A machine with cores 0 to `count` - 1, of whose timing nothing is known.
     pub fn with_cores(count: u16) -> Self {
-        Self { cores: (0..count).collect() }
+        Self { cores: (0..count).collect(), timing: None }
     }
 
     /// This machine: the cores that are online.
     pub fn this() -> Self {
         let listed = fs::read_to_string("/sys/devices/system/cpu/online").ok();
-        listed.and_then(|list| Self::from_list(&list)).unwrap_or_else(|| {
+        let machine = listed.and_then(|list| Self::from_list(&list)).unwrap_or_else(|| {
             let count = thread::available_parallelism().map_or(1, |count| count.get());
             Self::with_cores(u16::try_from(count).unwrap_or(u16::MAX))
-        })
+        });
+        machine.timed(Timing::read(Path::new("/")))
+    }
+
+    /// The same machine with a timing like that.
+    pub fn timed(self, timing: Timing) -> Self {
+        Self { timing: Some(timing), ..self }
+    }
+
+    /// What it does to the timing of its cores, if that is known.
+    pub const fn timing(&self) -> Option<&Timing> {
+        self.timing.as_ref()
     }
 
     /// From a list as the kernel writes it: `0-3,8-11`.
@@ -31,7 +43,7 @@ impl Machine {
             let (first, last) = part.split_once('-').unwrap_or((part, part));
             cores.extend(first.parse::<u16>().ok()?..=last.parse().ok()?);
         }
-        (!cores.is_empty()).then_some(Self { cores })
+        (!cores.is_empty()).then_some(Self { cores, timing: None })
     }
 
     /// Whether it has this core.

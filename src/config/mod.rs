@@ -30,11 +30,12 @@ mod report;
 mod service;
 mod syntax;
 mod text;
+mod timing;
 mod word;
 mod writer;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use api::Api;
 pub use bfd::{BfdAuth, BfdAuthKind, BfdPath, BfdPeer};
@@ -49,6 +50,7 @@ pub use port::{Port, Route};
 pub use port_range::{PortRange, PortRangeParseError};
 pub use report::{Mistake, Mistakes};
 pub use service::{Backend, ClientAddress, Mode, Scheduler, Service};
+pub use timing::{Timing, core_list};
 
 pub(crate) use text::{is_edge, is_host};
 

@@ -6,8 +6,8 @@ use crate::{
     plane::{Bulletin, Histogram, NextHops, Routes},
     port::Port,
     protocol::bfd::{
-        AddError, Change, Counters, Diagnostic, MAX_DATAGRAM, Path, Random, Receipt, Session, SessionId,
-        Sessions, Settings, Status, Timers,
+        AddError, Change, Counters, Diagnostic, Discards, MAX_DATAGRAM, Path, Random, Receipt, Session,
+        SessionId, Sessions, Settings, Status, Timers,
     },
     types::{Duration, Instant, PortId},
 };
@@ -52,6 +52,7 @@ pub struct BfdEntry {
 #[derive(Debug)]
 pub struct BfdView {
     entries: Bulletin<Vec<BfdEntry>>,
+    refused: Bulletin<Discards>,
     timings: Box<[Timing]>,
 }
 
@@ -59,6 +60,7 @@ impl Default for BfdView {
     fn default() -> Self {
         Self {
             entries: Bulletin::new(|| Vec::with_capacity(MAX_BFD_SESSIONS)),
+            refused: Bulletin::new(Discards::default),
             timings: (0..MAX_BFD_SESSIONS).map(|_| Timing::default()).collect(),
         }
     }
@@ -68,6 +70,11 @@ impl BfdView {
     /// The sessions.
     pub fn list(&self) -> Vec<BfdEntry> {
         self.entries.read()
+    }
+
+    /// Packets that are of no session, by reason.
+    pub fn refused(&self) -> Discards {
+        self.refused.read()
     }
 
     /// How well the session in a slot is served.
@@ -274,6 +281,7 @@ impl Bfd {
                 }
             }));
         });
+        self.view.refused.post(|refused| *refused = *self.sessions.discards());
     }
 }
 

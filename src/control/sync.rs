@@ -99,6 +99,9 @@ pub struct SyncCore {
     terms: [u64; MAX_INSTANCES],
     /// Instances that the peer has handed to this node, a bit each.
     inherits: u64,
+    /// The term of each instance when the peer's stream was asked for. The owner may raise its term while it goes on,
+    /// and a hello that says so overtakes records under the one before.
+    since_terms: [u64; MAX_INSTANCES],
     barrier: Option<Barrier>,
     housekeeping: Instant,
     body_room: usize,
@@ -133,6 +136,7 @@ impl SyncCore {
             owned: 0,
             terms: [0; MAX_INSTANCES],
             inherits: 0,
+            since_terms: [0; MAX_INSTANCES],
             barrier: None,
             housekeeping: Instant::ZERO,
             body_room: settings.body_room,
@@ -254,6 +258,9 @@ impl SyncCore {
     /// Wants everything from the beginning: the peer is another, or owns what this node owned.
     fn resubscribe(&mut self) {
         self.receiver.restart();
+        for (instance, term) in (0..self.ownership.count()).zip(&mut self.since_terms) {
+            *term = self.ownership.get(InstanceId(instance)).1;
+        }
         self.reset_workers();
     }
 
@@ -418,7 +425,7 @@ impl SyncCore {
         found
     }
 
-    /// Nobody tells this node of what it owns, nor of a term that is over; but for sessions that opened at the last
+    /// Nobody tells this node of what it owns, nor of a term that was over before; but for sessions that opened at the last
     /// moment on a node that has handed the instance over: under its own term, or already under this one's. Where
     /// they meet a session of this node's, that stays.
     fn admits(&mut self, record: &Record, term: Option<u64>) -> bool {
@@ -431,7 +438,8 @@ impl SyncCore {
             self.own_instance += u64::from(!late);
             return late;
         }
-        let current = term.is_some_and(|term| term >= known) && instance.0 < self.ownership.count();
+        let since = self.since_terms.get(instance.index()).copied().unwrap_or(u64::MAX);
+        let current = term.is_some_and(|term| term >= since) && instance.0 < self.ownership.count();
         self.old_term += u64::from(!current);
         current
     }

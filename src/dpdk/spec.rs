@@ -123,7 +123,7 @@ fn pci_address(name: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dpdk::inventory::fake::Tree;
+    use crate::config::tests::tree::Tree;
 
     fn arguments(device: &str, queues: u16) -> String {
         Spec::parse(device, queues).unwrap().arguments

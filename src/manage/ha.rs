@@ -8,7 +8,7 @@ use crate::{
     config::Config,
     control::{BfdEntry, BfdView},
     plane::{HaState, Ownership},
-    protocol::bfd::{self, Hop, MULTI_HOP_PORT, SINGLE_HOP_PORT},
+    protocol::bfd::{self, Discards, Hop, MULTI_HOP_PORT, SINGLE_HOP_PORT},
     types::{Duration, InstanceId},
 };
 use std::{collections::BTreeMap, fmt, net::IpAddr, sync::Arc};
@@ -36,6 +36,9 @@ pub struct BfdSession {
     pub hardware_timestamps: Option<bool>,
     /// The 99.9th percentile of how much later than their interval packets arrive.
     pub jitter_p999: Option<Duration>,
+    /// The shortest interval at which, with this multiplier, the peer would have borne the latest packet this node has
+    /// sent so far. `None` before there are enough to tell.
+    pub held: Option<Duration>,
     /// How often it went down.
     pub flaps: u64,
     /// Packets discarded, by reason, of those that there were.
@@ -81,6 +84,9 @@ pub trait HighAvailability: fmt::Debug + Send + Sync {
     /// All BFD sessions, those of the file and those of the API.
     fn bfd_sessions(&self) -> Vec<BfdSession>;
 
+    /// BFD packets refused that are of no session, by reason, of those that there were.
+    fn bfd_refused(&self) -> BTreeMap<&'static str, u64>;
+
     /// Creates the session with a peer, or changes it.
     ///
     /// # Errors
@@ -119,7 +125,36 @@ pub(super) fn described(bfd: &BfdView, instance: &str) -> Vec<BfdSession> {
     bfd.list().iter().map(|entry| session(bfd, entry, instance)).collect()
 }
 
+/// The packets of a node that are of no session.
+pub(super) fn refused(bfd: &BfdView) -> BTreeMap<&'static str, u64> {
+    counted(&bfd.refused())
+}
+
+fn counted(discards: &Discards) -> BTreeMap<&'static str, u64> {
+    let some = discards.iter().filter(|(_, count)| *count > 0);
+    some.map(|(reason, count)| (reason.name(), count)).collect()
+}
+
+/// Packets sent before it is told which interval a machine holds.
+const ENOUGH: u64 = 1000;
+/// No session has a shorter interval.
+const SHORTEST_US: u64 = 50;
+
+/// A packet that leaves `late` after its time comes `interval + late` after the one before; the peer waits
+/// `multiplier * interval`. A multiplier of 1 leaves the jitter, a tenth at least (RFC 5880 section 6.8.7).
+fn held(late: Duration, multiplier: u8) -> Duration {
+    let late = late.as_micros();
+    let shortest = match multiplier {
+        0 | 1 => late.saturating_mul(10),
+        more => late.div_ceil(u64::from(more) - 1),
+    };
+    Duration::from_micros(shortest.max(SHORTEST_US))
+}
+
 fn session(bfd: &BfdView, entry: &BfdEntry, instance: &str) -> BfdSession {
+    let departures = bfd.timing(entry.id).map(|timing| timing.sent_late.read());
+    let latest =
+        departures.filter(|sent| sent.count() >= ENOUGH).map(|sent| Duration::from_nanos(sent.max()));
     let arrivals = bfd.timing(entry.id).map(|timing| timing.received_late.read());
     let arrivals = arrivals.filter(|arrivals| arrivals.count() > 0);
     let detection = entry.status.detection_time;
@@ -134,14 +169,9 @@ fn session(bfd: &BfdView, entry: &BfdEntry, instance: &str) -> BfdSession {
         detection: (detection > Duration::ZERO).then_some(detection),
         hardware_timestamps: entry.status.last_received.map(|_| entry.stamped),
         jitter_p999: arrivals.map(|arrivals| Duration::from_nanos(arrivals.quantile(0.999))),
+        held: latest.map(|late| held(late, entry.timers.multiplier.get())),
         flaps: entry.counters.downs,
-        discards: entry
-            .counters
-            .discards
-            .iter()
-            .filter(|(_, count)| *count > 0)
-            .map(|(reason, count)| (reason.name(), count))
-            .collect(),
+        discards: counted(&entry.counters.discards),
     }
 }
 
@@ -175,6 +205,10 @@ impl Standalone {
 impl HighAvailability for Standalone {
     fn bfd_sessions(&self) -> Vec<BfdSession> {
         described(&self.bfd, &self.default_instance)
+    }
+
+    fn bfd_refused(&self) -> BTreeMap<&'static str, u64> {
+        refused(&self.bfd)
     }
 
     fn put_bfd(&self, _wanted: &BfdWanted) -> Result<Put, Refusal> {

@@ -33,6 +33,22 @@ use std::{
 };
 use tracing::{debug, error, info, warn};
 
+/// Priorities under `SCHED_FIFO`: above most of what a kernel runs there, below its own watchdogs. The control thread's is
+/// higher, for machines where they share a core.
+const CONTROL_PRIORITY: Option<u8> = Some(60);
+const WORKERS_PRIORITY: Option<u8> = Some(50);
+
+/// Puts the calling thread under `SCHED_FIFO`; what the kernel says if it may not be.
+fn run_in_real_time(priority: u8) -> Result<(), String> {
+    use thread_priority::{
+        RealtimeThreadSchedulePolicy::Fifo, ThreadPriority, ThreadSchedulePolicy,
+        set_thread_priority_and_policy, thread_native_id,
+    };
+    let value = priority.try_into()?;
+    let (priority, policy) = (ThreadPriority::Crossplatform(value), ThreadSchedulePolicy::Realtime(Fifo));
+    set_thread_priority_and_policy(thread_native_id(), priority, policy).map_err(|error| error.to_string())
+}
+
 /// Why a node does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
@@ -74,6 +90,16 @@ pub enum NodeError {
         core: u16,
         /// Which key names it.
         role: &'static str,
+    },
+    /// Real-time priority.
+    #[error(
+        "cores.realtime: {name} may not run under SCHED_FIFO ({reason}): start with CAP_SYS_NICE, or set it to false"
+    )]
+    Realtime {
+        /// The thread.
+        name: String,
+        /// What the kernel says.
+        reason: String,
     },
     /// A thread.
     #[error("cannot start a thread: {0}")]
@@ -170,15 +196,15 @@ impl Node {
         let cores = node.shared.config.cores.clone();
         let management = cores.management.first().copied().unwrap_or(cores.control);
         for (number, (mut worker, core)) in workers.into_iter().zip(cores.workers).enumerate() {
-            node.spawn(format!("worker{number}"), core, "workers", move |stop| {
+            node.spawn(format!("worker{number}"), core, "workers", WORKERS_PRIORITY, move |stop| {
                 worker::run(&mut worker, idle, stop, || clock.now());
             })?;
         }
-        node.spawn("control".into(), cores.control, "control", move |stop| {
+        node.spawn("control".into(), cores.control, "control", CONTROL_PRIORITY, move |stop| {
             control::run(&mut control, idle, stop, || clock.now());
         })?;
         if !interfaces.is_empty() {
-            node.spawn("kernel".into(), management, "management", move |stop| interfaces.run(stop))?;
+            node.spawn("kernel".into(), management, "management", None, move |stop| interfaces.run(stop))?;
         }
         Ok(node)
     }
@@ -188,18 +214,25 @@ impl Node {
         name: String,
         core: u16,
         role: &'static str,
+        priority: Option<u8>,
         work: impl FnOnce(&Stop) + Send + 'static,
     ) -> Result<(), NodeError> {
         let stop = Arc::clone(&self.stop);
         let eal = Arc::clone(&self.eal);
+        let priority = priority.filter(|_| self.shared.config.cores.realtime);
         let (told, tell) = std::sync::mpsc::sync_channel(1);
         let thread = thread::Builder::new()
-            .name(name)
+            .name(name.clone())
             .spawn(move || {
                 let pinned = core_affinity::set_for_current(core_affinity::CoreId { id: usize::from(core) });
                 let registered = eal.register_thread();
-                let _ = told.send(pinned);
-                if !pinned {
+                let placed = match pinned {
+                    true => priority.map_or(Ok(()), run_in_real_time).map_err(Some),
+                    false => Err(None),
+                };
+                let good = placed.is_ok();
+                let _ = told.send(placed);
+                if !good {
                     return;
                 }
                 if let Err(reason) = &registered {
@@ -209,7 +242,11 @@ impl Node {
             })
             .map_err(NodeError::Thread)?;
         self.threads.push(thread);
-        if tell.recv().unwrap_or(false) { Ok(()) } else { Err(NodeError::Core { core, role }) }
+        match tell.recv().unwrap_or(Err(None)) {
+            Ok(()) => Ok(()),
+            Err(Some(reason)) => Err(NodeError::Realtime { name, reason }),
+            Err(None) => Err(NodeError::Core { core, role }),
+        }
     }
 
     /// Says what came up.

@@ -2,7 +2,7 @@
 
 use super::{
     Put, Refusal,
-    ha::{BfdSession, BfdWanted, HighAvailability, InstanceStatus, described},
+    ha::{BfdSession, BfdWanted, HighAvailability, InstanceStatus, described, refused},
     paths,
 };
 use crate::{
@@ -14,6 +14,7 @@ use crate::{
 };
 use parking_lot::Mutex;
 use std::{
+    collections::BTreeMap,
     net::IpAddr,
     sync::Arc,
     thread,
@@ -168,6 +169,10 @@ fn refusal(error: &CommandError) -> Refusal {
 impl HighAvailability for Paired {
     fn bfd_sessions(&self) -> Vec<BfdSession> {
         described(&self.bfd, self.config.default_instance())
+    }
+
+    fn bfd_refused(&self) -> BTreeMap<&'static str, u64> {
+        refused(&self.bfd)
     }
 
     fn put_bfd(&self, wanted: &BfdWanted) -> Result<Put, Refusal> {

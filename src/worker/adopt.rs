@@ -2,7 +2,7 @@
 //!
 //! Records come in the order they happened. A synced session lies in the table like any other: its local port is
 //! taken, its backend counts it, and when this node becomes the owner nothing has to be done. While the peer owns it,
-//! it ends when the peer says so, or after twice its timeout.
+//! it ends when the peer says so, or long after its timeout.
 //!
 //! A session whose service or backend this node does not know yet is kept all the same, unbound: its addresses say
 //! where its packets go. Ageing binds it once the service appears.

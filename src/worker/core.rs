@@ -280,14 +280,21 @@ impl Context {
         Some(self.timeouts.limit_ms(session.state, established_ms))
     }
 
-    /// Whether a session has been idle for too long: for its limit, or for twice as long when what is known of its last
-    /// packet comes from the peer.
+    /// Whether a session has been idle for too long: for its limit, when its last packet came here. For twice as long
+    /// when the peer told of it, which does not tell of every packet; and a standby, whose word does not count, waits
+    /// as long again: were it the first to end a session, its table would differ from the owner's.
     fn is_idle<F: Family>(&self, session: &Session<F>, limit_ms: u32) -> bool {
         let idle_ms = session.idle_ms(self.now_ms);
-        idle_ms >= limit_ms
-            && (self.journal.is_none()
-                || idle_ms >= limit_ms.saturating_mul(2)
-                || self.has_gone_on_with(session))
+        if idle_ms < limit_ms {
+            return false;
+        }
+        let limits = match &self.journal {
+            None => 1,
+            Some(_) if self.has_gone_on_with(session) => 1,
+            Some(journal) if journal.serves(session.instance()) => 2,
+            Some(_) => 4,
+        };
+        idle_ms >= limit_ms.saturating_mul(limits)
     }
 
     /// Looks at a session in its turn; true when it is over.

@@ -5,7 +5,10 @@ use crate::{
     node::{CONFIG, Node, Start},
     scratch::Scratch,
 };
-use std::process::{Command, Output};
+use std::{
+    io::{Read, Write},
+    process::{Command, Output, Stdio},
+};
 
 struct Cli {
     node: Node,
@@ -225,4 +228,46 @@ fn the_file_s_services_are_not_deleted() {
     cli.run("delete lb 192.0.2.1 --tcp=80").fails(1, "defined in the configuration file");
     cli.run("delete lb --all").succeeds();
     assert_eq!(cli.run("get lb").cells().len(), 2);
+}
+
+/// On a terminal that `script` makes: drawn until a key says that it is enough.
+#[test]
+fn top_is_drawn_on_a_terminal_and_on_paper() {
+    let cli = Cli::new();
+    let web = r#"{"vip":"192.0.2.1","port":80,"backends":[{"address":"192.168.80.21","port":80}]}"#;
+    put(cli.node.address, "/hitless/v1/services/web", web).succeeds();
+    let paper = cli.run("top --once --interval 0.2");
+    for words in ["llb-inst0", "MASTER", "WORKERS", "web", "192.0.2.1:80/tcp", "192.168.80.21:80", "DROPS"] {
+        assert!(paper.code == 0 && paper.out.contains(words), "{words}: {}{}", paper.out, paper.err);
+    }
+    cli.run("top").fails(2, "top --once");
+    cli.run("top --interval 0").fails(2, "0.1 to 3600");
+
+    let port = cli.node.address.port();
+    let line =
+        format!("stty rows 40 cols 120; {} -p {port} top --interval 0.2", env!("CARGO_BIN_EXE_hitless"));
+    let mut terminal = Command::new("script")
+        .args(["-qefc", &line, "/dev/null"])
+        .env("TERM", "xterm")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut keys = terminal.stdin.take().unwrap();
+    let mut shown = Vec::new();
+    let mut screen = terminal.stdout.take().unwrap();
+    let mut some = [0; 4096];
+    while !String::from_utf8_lossy(&shown).contains("192.168.80.21:80") {
+        let read = screen.read(&mut some).unwrap();
+        assert!(read > 0, "{}", String::from_utf8_lossy(&shown));
+        shown.extend(&some[..read]);
+    }
+    keys.write_all(b"jq").unwrap();
+    screen.read_to_end(&mut shown).unwrap();
+    assert!(terminal.wait().unwrap().success());
+    let shown = String::from_utf8_lossy(&shown);
+    assert!(
+        shown.contains("\u{1b}[?1049h") && shown.contains("\u{1b}[?1049l"),
+        "the screen before comes back"
+    );
 }

@@ -16,6 +16,7 @@ use hitless::{
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use std::{
+    collections::BTreeMap,
     io::Read,
     net::IpAddr,
     sync::Arc,
@@ -253,6 +254,10 @@ impl HighAvailability for Pair {
         self.sessions.lock().clone()
     }
 
+    fn bfd_refused(&self) -> BTreeMap<&'static str, u64> {
+        BTreeMap::new()
+    }
+
     fn put_bfd(&self, wanted: &BfdWanted) -> Result<Put, Refusal> {
         let mut sessions = self.sessions.lock();
         let known = sessions.iter().position(|session| session.remote == wanted.remote);
@@ -271,6 +276,7 @@ impl HighAvailability for Pair {
             detection: Some(Span::from_micros(600)),
             hardware_timestamps: Some(false),
             jitter_p999: Some(Span::from_micros(7)),
+            held: Some(Span::from_micros(80)),
             flaps: 2,
             discards: Default::default(),
         };

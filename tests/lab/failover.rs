@@ -1,65 +1,17 @@
 //! Two nodes: one dies, comes back, hands over; clients notice nothing.
 
-use crate::PATIENCE;
-use hitless_lab::{BfdParameters, Fetched, Host, Lab, Nginx, Node, NodeConfig, fetch, output, wait_for};
+use crate::{
+    PATIENCE,
+    pair::{Pair, vip},
+};
+use hitless_lab::{Fetched, fetch, output, wait_for};
 use std::{
     io::{BufRead, BufReader, Write},
-    net::{SocketAddr, TcpStream},
-    path::Path,
+    net::TcpStream,
     sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     thread,
     time::{Duration, Instant},
 };
-
-/// What holds on a busy machine whose threads stand still now and then.
-const TIMES: BfdParameters = BfdParameters { interval_ms: 50, multiplier: 5 };
-
-/// Fields are dropped in this order.
-struct Pair {
-    nodes: Vec<Node>,
-    nginx: Vec<Nginx>,
-    client: Host,
-    lab: Lab,
-}
-
-impl Pair {
-    /// A MASTER, first, and a BACKUP that holds its sessions.
-    fn new(more: &str) -> Self {
-        let mut lab = Lab::new().expect("the lab needs root");
-        let client = lab.host("client", 1).unwrap();
-        let machines = [lab.machine("lb1", 11).unwrap(), lab.machine("lb2", 12).unwrap()];
-        let backends = [lab.host("b1", 21).unwrap(), lab.host("b2", 22).unwrap()];
-        let nginx = backends.iter().map(|host| Nginx::start(&lab, host).unwrap()).collect();
-        let both: Vec<&Host> = backends.iter().collect();
-        let mut nodes = Vec::new();
-        for (own, peer, priority) in [(0, 1, 200), (1, 0, 100)] {
-            let config = NodeConfig { workers: vec![own as u16], ..NodeConfig::default() }
-                .service(("tcp", 80, Some(Nginx::PORT)), &both, "scheduler = \"rr\"")
-                .paired(&machines[own], &machines[peer], TIMES, &format!("priority = {priority}\n{more}"));
-            let binary = Path::new(env!("CARGO_BIN_EXE_hitless"));
-            nodes.push(Node::start(&lab, &machines[own], binary, &config).unwrap());
-        }
-        nodes[0].wait_for_state("MASTER", PATIENCE).unwrap();
-        nodes[1].wait_for_state("BACKUP", PATIENCE).unwrap();
-        nodes[1].wait_until_ready(PATIENCE).unwrap();
-        Self { nodes, nginx, client, lab }
-    }
-}
-
-impl Drop for Pair {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            for node in &self.nodes {
-                println!("{}", node.program.log());
-                println!("{}", node.hitless("get stats").unwrap_or_default());
-            }
-        }
-    }
-}
-
-fn vip() -> SocketAddr {
-    "10.77.0.100:80".parse().unwrap()
-}
 
 /// Asks for the name on a connection that stays.
 fn ask(stream: &mut BufReader<TcpStream>) -> std::io::Result<()> {
@@ -225,4 +177,31 @@ fn sigterm_hands_over_and_the_hooks_are_told() {
     });
     assert!(lines.is_some(), "{:?}", std::fs::read_to_string(&told));
     std::fs::remove_dir_all(folder).unwrap();
+}
+
+/// One MAC that moves: whoever knows the VIP's need not learn another.
+#[test]
+fn a_virtual_mac_moves_and_nobody_has_to_learn() {
+    let mut pair = Pair::new("virtual_mac = true");
+    let known = || {
+        let line = pair.client.namespace.shell("ip neigh show 10.77.0.100").unwrap();
+        line.split_whitespace().skip_while(|word| *word != "lladdr").nth(1).unwrap_or_default().to_owned()
+    };
+    let ask = || pair.client.namespace.enter(|| fetch(vip(), "/name", PATIENCE)).unwrap().status;
+    assert_eq!(ask(), 200);
+    let mac = known();
+    let own = |node: &str| pair.client.namespace.shell(&format!("ip neigh show {node}")).unwrap();
+    assert!(!mac.is_empty() && !own("10.77.0.11").contains(&mac), "{mac}");
+    // What the client knows stays as it is, whatever is announced.
+    pair.client
+        .namespace
+        .shell(&format!("ip neigh replace 10.77.0.100 lladdr {mac} nud permanent dev eth0"))
+        .unwrap();
+    for (dies, lives) in [(0, 1), (1, 0)] {
+        pair.nodes[dies].program.kill();
+        pair.nodes[lives].wait_for_state("MASTER", PATIENCE).unwrap();
+        assert_eq!(pair.client.namespace.enter(|| fetch(vip(), "/name", PATIENCE)).unwrap().status, 200);
+        pair.nodes[dies].restart().unwrap();
+        pair.nodes[dies].wait_until_ready(PATIENCE).unwrap();
+    }
 }

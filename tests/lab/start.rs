@@ -110,3 +110,37 @@ fn runtime_files(pid: u32) -> Vec<String> {
     let names = paths.map(|path| path.display().to_string());
     names.filter(|name| name.contains("/dpdk/") || name.contains("hugepages")).collect()
 }
+
+/// The scheduling policy and priority of each thread of a process, by name: `/proc/PID/task/TID/stat`, fields 41 and 40.
+fn scheduling(process: u32) -> Vec<(String, (u32, u32))> {
+    let stat = |task: fs::DirEntry| {
+        let stat = fs::read_to_string(task.path().join("stat")).ok()?;
+        let (name, rest) = stat.split_once('(')?.1.rsplit_once(") ")?;
+        let field = |number: usize| rest.split(' ').nth(number - 3)?.parse().ok();
+        Some((name.to_owned(), (field(41)?, field(40)?)))
+    };
+    fs::read_dir(format!("/proc/{process}/task")).unwrap().filter_map(|task| stat(task.unwrap())).collect()
+}
+
+#[test]
+fn polling_threads_run_in_real_time_when_asked_to() {
+    const FIFO: u32 = 1;
+    for realtime in [true, false] {
+        let world = World::new(1, |backends| {
+            NodeConfig { realtime, ..NodeConfig::default() }.service(("tcp", 80, Some(8080)), backends, "")
+        });
+        let threads = scheduling(world.node.program.pid());
+        for polling in ["worker0", "control"] {
+            let (policy, priority) = threads.iter().find(|(name, _)| name == polling).unwrap().1;
+            assert_eq!((policy == FIFO, priority > 0), (realtime, realtime), "{threads:?}");
+        }
+        let others = threads.iter().filter(|(name, _)| name == "management").collect::<Vec<_>>();
+        assert!(!others.is_empty() && others.iter().all(|(_, (policy, _))| *policy == 0), "{threads:?}");
+        let answer = world
+            .client
+            .namespace
+            .enter(|| hitless_lab::fetch(crate::vips(80)[0], "/name", PATIENCE))
+            .unwrap();
+        assert_eq!(answer.text(), "b1\n");
+    }
+}

@@ -41,6 +41,32 @@ pub(super) fn bfd(answer: &Value, wide: bool) {
         ]
     };
     table::print(&columns, sessions.iter().map(row).collect());
+    remarks(answer, sessions);
+}
+
+/// What has no column: what this machine can keep up with, and what was refused.
+fn remarks(answer: &Value, sessions: &[Value]) {
+    let reasons = |counts: &Value| {
+        let counts = counts.as_object().into_iter().flatten();
+        counts.map(|(reason, count)| format!("{count} {reason}")).collect::<Vec<_>>().join(", ")
+    };
+    for session in sessions {
+        let remote = text(session, "/remoteIp");
+        if let Some(held) = session["heldUs"].as_u64() {
+            let retries = text(session, "/retryCount");
+            table::say(&format!(
+                "{remote}: this machine has held {held} us with a retry count of {retries} so far"
+            ));
+        }
+        let discards = reasons(&session["discards"]);
+        if !discards.is_empty() {
+            table::say(&format!("{remote}: packets refused: {discards}"));
+        }
+    }
+    let refused = reasons(&answer["refused"]);
+    if !refused.is_empty() {
+        table::say(&format!("packets refused that are of no session: {refused}"));
+    }
 }
 
 pub(super) fn states(answer: &Value, wide: bool) {

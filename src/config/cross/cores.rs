@@ -1,7 +1,13 @@
-//! Cores: they exist, and polling threads do not share one.
+//! Cores: they exist, polling threads do not share one, and nothing takes microseconds from them that need them.
 
-use crate::config::{Config, Idle, Machine, report::Report};
+use crate::{
+    config::{Config, Idle, Machine, Timing, report::Report},
+    types::Duration,
+};
 use std::collections::{HashMap, HashSet};
+
+/// Beneath this BFD interval, what disturbs a polling thread shows.
+const DISTURBED_INTERVAL: Duration = Duration::from_millis(10);
 
 pub(super) fn check(config: &Config, machine: &Machine, report: &mut Report<'_>) {
     let cores = &config.cores;
@@ -28,6 +34,55 @@ pub(super) fn check(config: &Config, machine: &Machine, report: &mut Report<'_>)
     if cores.idle != Idle::Sleep && report.sound("cores.idle") {
         no_sharing(&polling, &management, report);
     }
+    let hasty = config.ha.iter().flat_map(|ha| &ha.bfd).any(|path| path.interval < DISTURBED_INTERVAL);
+    if let Some(timing) = machine.timing()
+        && (cores.realtime || hasty)
+        && report.sound("cores")
+        && report.sound("ha")
+    {
+        realtime(config, timing, report);
+        if cores.idle != Idle::Sleep {
+            let polling: Vec<u16> = polling.iter().map(|(_, core, _)| *core).collect();
+            undisturbed(&polling, timing, report);
+        }
+    }
+}
+
+fn realtime(config: &Config, timing: &Timing, report: &mut Report<'_>) {
+    if config.cores.realtime && timing.rt_runtime_us.is_some_and(|runtime| runtime >= 0) {
+        let text = "the kernel stops real-time threads for a part of each second (kernel.sched_rt_runtime_us): a \
+                    polling thread would stand still for 50 ms; run sysctl -w kernel.sched_rt_runtime_us=-1";
+        report.warning("cores.realtime", text);
+    }
+}
+
+/// What takes a core from a thread that polls on it.
+fn undisturbed(polling: &[u16], timing: &Timing, report: &mut Report<'_>) {
+    let such = |disturbed: &dyn Fn(&u16) -> bool| {
+        let mut cores: Vec<u16> = polling.iter().copied().filter(disturbed).collect();
+        cores.sort_unstable();
+        cores.dedup();
+        let list: Vec<String> = cores.iter().map(u16::to_string).collect();
+        list.join(",")
+    };
+    let mut warn = |cores: &str, text: &str| {
+        if !cores.is_empty() {
+            report.warning("cores", &text.replace("CORES", cores));
+        }
+    };
+    warn(
+        &such(&|core| !timing.isolated.contains(core)),
+        "polls on cores that are not isolated (CORES): other threads run there too and BFD may find its peer late; \
+         boot with isolcpus=CORES nohz_full=CORES rcu_nocbs=CORES",
+    );
+    warn(
+        &such(&|core| timing.interrupts.contains_key(core)),
+        "polls on cores that interrupts reach (CORES): keep them away with irqaffinity=, or in /proc/irq/*/smp_affinity_list",
+    );
+    warn(
+        &such(&|core| timing.governors.get(core).is_some_and(|governor| governor != "performance")),
+        "polls on cores whose frequency changes (CORES): run cpupower -c CORES frequency-set -g performance",
+    );
 }
 
 fn no_sharing(polling: &[(String, u16, String)], management: &[(String, u16)], report: &mut Report<'_>) {
@@ -55,7 +110,7 @@ fn no_sharing(polling: &[(String, u16, String)], management: &[(String, u16)], r
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::tests::{PORT, config, expect};
+    use crate::config::tests::{NAT, PORT, config, expect};
 
     #[test]
     fn polling_threads_do_not_share_cores() {
@@ -110,6 +165,49 @@ management = [0, 1023]
 idle = "sleep"
 "#,
             &[PORT],
+        );
+    }
+
+    #[test]
+    fn warns_of_what_takes_microseconds_from_polling_threads() {
+        let timing = Timing {
+            isolated: [2].into(),
+            rt_runtime_us: Some(950_000),
+            governors: [(0, "powersave".to_owned()), (2, "performance".to_owned())].into(),
+            interrupts: [(1, 4), (3, 2)].into(),
+        };
+        let said = |cores: &str, interval_us: u32| -> Vec<String> {
+            let pair = format!(
+                "[ha]\npeer = \"10.77.0.12\"\n[[ha.bfd]]\nlocal = \"10.77.0.11\"\nremote = \"10.77.0.12\"\n\
+                 interval_us = {interval_us}\n"
+            );
+            let text = ["[cores]\n", cores, PORT, NAT, &pair].concat();
+            let machine = Machine::with_cores(4).timed(timing.clone());
+            let checked = Config::check(&text, "lb.toml", &machine);
+            assert_eq!(checked.config.map(|_| ()).map_err(|mistakes| mistakes.to_string()), Ok(()));
+            checked
+                .warnings
+                .iter()
+                .map(|warning| warning.text.split(&[':', '('][..2]).nth(1).unwrap_or("").trim().to_owned())
+                .collect()
+        };
+        let polls = |what: &str| format!("polls on cores {what}");
+        let all = [
+            polls("that are not isolated"),
+            polls("that interrupts reach"),
+            polls("whose frequency changes"),
+        ];
+        assert_eq!(said("", 1000), all);
+        assert_eq!(said("", 10_000), Vec::<String>::new(), "with time enough nothing of it matters");
+        assert_eq!(said("realtime = true\n", 10_000).len(), 4);
+        assert_eq!(
+            said("realtime = true\nidle = \"sleep\"\n", 10_000),
+            ["the kernel stops real-time threads for a part of each second"]
+        );
+        assert_eq!(
+            said("control = 2\nworkers = [2]\nmanagement = [2]\nidle = \"sleep\"\n", 1000).len(),
+            1,
+            "of sleep alone"
         );
     }
 

@@ -5,6 +5,7 @@ mod properties;
 mod reference;
 mod round_trip;
 mod syntax;
+pub(crate) mod tree;
 
 use super::{Config, Machine, Mistake};
 

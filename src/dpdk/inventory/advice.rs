@@ -22,6 +22,7 @@ pub fn advice(host: &Host, nics: &[PciNic]) -> Vec<Advice> {
         not_isolated(host),
         throttled(host),
         governor(host),
+        interrupted(host),
     ];
     checks.into_iter().flatten().collect()
 }
@@ -80,7 +81,7 @@ fn not_isolated(host: &Host) -> Option<Advice> {
         _ => return None,
     };
     advise(
-        host.isolated_cores.is_empty(),
+        host.timing.isolated.is_empty(),
         "no core is isolated: the kernel interrupts polling threads at will; add to the kernel command line",
         format!("isolcpus={cores} nohz_full={cores} rcu_nocbs={cores}"),
     )
@@ -88,7 +89,7 @@ fn not_isolated(host: &Host) -> Option<Advice> {
 
 fn throttled(host: &Host) -> Option<Advice> {
     advise(
-        host.rt_runtime_us.is_some_and(|runtime| runtime >= 0),
+        host.timing.rt_runtime_us.is_some_and(|runtime| runtime >= 0),
         "real-time threads are stopped for a part of each second: with `realtime = true` polling would pause",
         "sysctl -w kernel.sched_rt_runtime_us=-1",
     )
@@ -96,16 +97,28 @@ fn throttled(host: &Host) -> Option<Advice> {
 
 fn governor(host: &Host) -> Option<Advice> {
     advise(
-        host.governors.iter().any(|governor| governor != "performance"),
+        host.timing.governors.values().any(|governor| governor != "performance"),
         "the CPU frequency governor slows cores down: latency after a pause grows",
         "cpupower frequency-set -g performance",
+    )
+}
+
+/// On a core that nothing else runs on, an interrupt is what is left to delay a polling thread.
+fn interrupted(host: &Host) -> Option<Advice> {
+    let free = host.online_cores.iter().filter(|core| !host.timing.isolated.contains(core));
+    let free: Vec<String> = free.map(u16::to_string).collect();
+    let list = free.join(",");
+    advise(
+        host.timing.interrupts.keys().any(|core| host.timing.isolated.contains(core)),
+        "interrupts reach isolated cores",
+        format!("echo {list} | tee /proc/irq/*/smp_affinity_list   # at boot: irqaffinity={list}"),
     )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dpdk::inventory::host::HugePages;
+    use crate::{config::Timing, dpdk::inventory::host::HugePages};
 
     fn nic(driver: &str) -> PciNic {
         PciNic {
@@ -124,9 +137,12 @@ mod tests {
             iommu: true,
             vfio_loaded: true,
             online_cores: vec![0, 1, 2, 3],
-            isolated_cores: vec![2, 3],
-            rt_runtime_us: Some(-1),
-            governors: vec!["performance".to_owned()],
+            timing: Timing {
+                isolated: [2, 3].into(),
+                rt_runtime_us: Some(-1),
+                governors: [(0, "performance".to_owned())].into(),
+                ..Timing::default()
+            },
             ..Host::default()
         }
     }
@@ -139,7 +155,7 @@ mod tests {
     #[test]
     fn each_lack_has_its_command() {
         type Spoil = fn(&mut Host);
-        let lacks: [(Spoil, &str); 7] = [
+        let lacks: [(Spoil, &str); 8] = [
             (|host| host.hugepages.clear(), "sysctl -w vm.nr_hugepages=512"),
             (|host| host.vfio_loaded = false, "modprobe vfio-pci"),
             (
@@ -147,9 +163,16 @@ mod tests {
                 "modprobe vfio && echo 1 > /sys/module/vfio/parameters/enable_unsafe_noiommu_mode",
             ),
             (|host| host.memlock = Some(65536), "ulimit -l unlimited   # systemd: LimitMEMLOCK=infinity"),
-            (|host| host.isolated_cores.clear(), "isolcpus=1-3 nohz_full=1-3 rcu_nocbs=1-3"),
-            (|host| host.rt_runtime_us = Some(950_000), "sysctl -w kernel.sched_rt_runtime_us=-1"),
-            (|host| host.governors.push("powersave".to_owned()), "cpupower frequency-set -g performance"),
+            (|host| host.timing.isolated.clear(), "isolcpus=1-3 nohz_full=1-3 rcu_nocbs=1-3"),
+            (|host| host.timing.rt_runtime_us = Some(950_000), "sysctl -w kernel.sched_rt_runtime_us=-1"),
+            (
+                |host| _ = host.timing.governors.insert(1, "powersave".to_owned()),
+                "cpupower frequency-set -g performance",
+            ),
+            (
+                |host| _ = host.timing.interrupts.insert(2, 1),
+                "echo 0,1 | tee /proc/irq/*/smp_affinity_list   # at boot: irqaffinity=0,1",
+            ),
         ];
         for (spoil, command) in lacks {
             let mut host = good();

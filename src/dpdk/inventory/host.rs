@@ -1,6 +1,7 @@
 //! What the machine gives a poll-mode program: huge pages, cores, rights. Read from `/sys` and `/proc` below
 //! a root directory, so that a test can lay one out.
 
+use crate::config::{Timing, core_list};
 use std::{fs, path::Path};
 
 /// Bits of `linux/capability.h`: interfaces and raw sockets; memory locked beyond the limit.
@@ -39,12 +40,8 @@ pub struct Host {
     pub online_cores: Vec<u16>,
     /// Cores this process may run on.
     pub allowed_cores: Vec<u16>,
-    /// Cores the kernel schedules nothing on by itself.
-    pub isolated_cores: Vec<u16>,
-    /// Microseconds in each second that real-time threads may run; negative: all.
-    pub rt_runtime_us: Option<i64>,
-    /// The CPU frequency governors in use; empty where the machine shows none.
-    pub governors: Vec<String>,
+    /// What disturbs polling threads.
+    pub timing: Timing,
 }
 
 impl Host {
@@ -61,11 +58,11 @@ impl Host {
             vfio_loaded: root.join("sys/bus/pci/drivers/vfio-pci").is_dir(),
             memlock: if rights & IPC_LOCK != 0 { None } else { memlock(&text(root, "proc/self/limits")) },
             network_rights: rights & NET_RIGHTS == NET_RIGHTS,
-            online_cores: cores(&text(root, "sys/devices/system/cpu/online")),
-            allowed_cores: field(&status, "Cpus_allowed_list:").map(cores).unwrap_or_default(),
-            isolated_cores: cores(&text(root, "sys/devices/system/cpu/isolated")),
-            rt_runtime_us: text(root, "proc/sys/kernel/sched_rt_runtime_us").trim().parse().ok(),
-            governors: governors(root),
+            online_cores: core_list(&text(root, "sys/devices/system/cpu/online")).collect(),
+            allowed_cores: field(&status, "Cpus_allowed_list:")
+                .map(|list| core_list(list).collect())
+                .unwrap_or_default(),
+            timing: Timing::read(root),
         }
     }
 
@@ -94,32 +91,8 @@ fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim)
 }
 
-/// The kernel's list format, `0-3,8`.
-fn cores(list: &str) -> Vec<u16> {
-    list.trim()
-        .split(',')
-        .filter_map(|range| {
-            let (first, last) = range.split_once('-').unwrap_or((range, range));
-            Some(first.parse().ok()?..=last.parse::<u16>().ok()?)
-        })
-        .flatten()
-        .collect()
-}
-
 fn memlock(limits: &str) -> Option<u64> {
     field(limits, "Max locked memory")?.split_whitespace().next()?.parse().ok()
-}
-
-fn governors(root: &Path) -> Vec<String> {
-    let mut governors: Vec<String> = names(root, "sys/devices/system/cpu")
-        .iter()
-        .map(|cpu| text(root, &format!("sys/devices/system/cpu/{cpu}/cpufreq/scaling_governor")))
-        .map(|governor| governor.trim().to_owned())
-        .filter(|governor| !governor.is_empty())
-        .collect();
-    governors.sort();
-    governors.dedup();
-    governors
 }
 
 fn hugepages(root: &Path) -> Vec<HugePages> {
@@ -173,7 +146,7 @@ fn page_size_kb(size: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dpdk::inventory::fake::Tree;
+    use crate::config::tests::tree::Tree;
 
     #[test]
     fn reads_a_server() {
@@ -222,9 +195,12 @@ mod tests {
                 network_rights: true,
                 online_cores: (0..8).collect(),
                 allowed_cores: vec![0, 1, 2, 5],
-                isolated_cores: vec![2, 3, 5],
-                rt_runtime_us: Some(950_000),
-                governors: vec!["powersave".to_owned()],
+                timing: Timing {
+                    isolated: [2, 3, 5].into(),
+                    rt_runtime_us: Some(950_000),
+                    governors: [(0, "powersave".to_owned()), (1, "powersave".to_owned())].into(),
+                    ..Timing::default()
+                },
             }
         );
         assert_eq!(host.free_huge_mb(), 2000 + 2048);

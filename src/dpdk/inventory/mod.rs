@@ -3,8 +3,6 @@
 
 mod advice;
 mod capabilities;
-#[cfg(test)]
-pub(crate) mod fake;
 mod host;
 mod pci;
 

@@ -89,7 +89,7 @@ fn interfaces(root: &Path, directory: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dpdk::inventory::fake::Tree;
+    use crate::config::tests::tree::Tree;
 
     fn machine() -> Tree {
         let tree = Tree::new(&[

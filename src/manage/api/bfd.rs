@@ -31,6 +31,9 @@ const MOST: usize = 256;
 pub(super) struct Sessions {
     #[serde(rename = "Attr")]
     sessions: Vec<Session>,
+    /// Packets refused that are of no session, by reason; absent if there were none.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    refused: BTreeMap<&'static str, u64>,
 }
 
 /// A session.
@@ -59,6 +62,9 @@ struct Session {
     /// The 99.9th percentile of how far arrivals stray, in microseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     jitter_p999_us: Option<u64>,
+    /// The shortest interval that this machine has been able to hold with this multiplier, in microseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held_us: Option<u64>,
     /// How often it went down.
     flaps: u64,
     /// Packets discarded, by reason; absent if there were none.
@@ -86,6 +92,7 @@ impl From<BfdSession> for Session {
                 .hardware_timestamps
                 .map(|hardware| if hardware { "hardware" } else { "software" }),
             jitter_p999_us: session.jitter_p999.map(Duration::as_micros),
+            held_us: session.held.map(Duration::as_micros),
             flaps: session.flaps,
             discards: session.discards,
         }
@@ -96,7 +103,8 @@ impl From<BfdSession> for Session {
 #[utoipa::path(get, path = "/config/bfd/all", tag = "ha",
     responses((status = 200, body = Sessions), Refused))]
 pub(super) async fn list(State(api): State<Arc<Api>>) -> Json<Sessions> {
-    Json(Sessions { sessions: api.ha.bfd_sessions().into_iter().map(Session::from).collect() })
+    let sessions = api.ha.bfd_sessions().into_iter().map(Session::from).collect();
+    Json(Sessions { sessions, refused: api.ha.bfd_refused() })
 }
 
 /// A session that is wanted.

@@ -68,6 +68,14 @@ fn bfd(out: &mut Exposition, view: &BfdView) {
         "Packets later than the detection time, yet before anyone could look.",
         &|entry| count(entry.counters.late),
     );
+    let mut family = out.family(
+        "hitless_bfd_refused_packets_total",
+        Kind::Counter,
+        "BFD packets refused that are of no session.",
+    );
+    for (reason, number) in view.refused().iter() {
+        family.sample(&[("reason", &reason.name())], number);
+    }
     let mut times = |name: &str, help: &str, part: fn(&Timing) -> &Histogram| {
         let mut family = out.family(name, Kind::Histogram, help);
         for entry in &sessions {

@@ -1,6 +1,7 @@
 //! `/hitless/v1`: what is this node's own.
 
 mod events;
+mod histograms;
 mod services;
 mod sessions;
 mod stats;
@@ -35,6 +36,7 @@ pub(super) fn router() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(sessions::list))
         .routes(routes!(super::ports::list_neighbors_own))
         .routes(routes!(stats::get))
+        .routes(routes!(histograms::get))
         .routes(routes!(events::follow))
         .routes(routes!(configuration))
         .routes(routes!(switch_over))

@@ -22,6 +22,18 @@ pub(in crate::manage::api) struct Stats {
     /// Their sum.
     #[schema(value_type = Object)]
     total: Counts,
+    /// Cycles of the time-stamp counter in a second, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tsc_hz: Option<u64>,
+}
+
+/// As DPDK measured it when it started.
+fn tsc_hz() -> Option<u64> {
+    #[cfg(feature = "dpdk")]
+    let hz = crate::dpdk::cycles_hz();
+    #[cfg(not(feature = "dpdk"))]
+    let hz = 0;
+    Some(hz).filter(|hz| *hz > 0)
 }
 
 /// A tally as one JSON object: counters by name, and `drops` by reason.
@@ -56,7 +68,7 @@ impl Stats {
         for tally in &tallies {
             total += tally;
         }
-        Self { workers: tallies.into_iter().map(Counts).collect(), total: Counts(total) }
+        Self { workers: tallies.into_iter().map(Counts).collect(), total: Counts(total), tsc_hz: tsc_hz() }
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::{
     env, fs,
-    os::unix::fs::symlink,
     path::{Path, PathBuf},
     process,
     sync::atomic::{AtomicU32, Ordering},
@@ -25,8 +24,9 @@ impl Tree {
         tree
     }
 
+    #[cfg(feature = "dpdk")]
     pub(crate) fn link(&self, path: &str, target: &str) {
-        symlink(target, self.0.join(path)).unwrap();
+        std::os::unix::fs::symlink(target, self.0.join(path)).unwrap();
     }
 
     pub(crate) fn root(&self) -> &Path {
