@@ -211,10 +211,7 @@ fn a_copy_made_before_its_instance_was_served_counts_for_nothing() {
     assert!(world.nodes[1].gauge(SyncGauge::FramesReceived) > 0, "nothing was copied");
     assert!(!world.nodes[1].sync().in_sync(), "nobody serves");
     world.nodes[0].set(HaState::Master, 2);
-    while !world.nodes[1].sync().in_sync() {
-        assert!(world.nodes[1].sessions() < 2000, "everything is here, and it does not know");
-        world.step();
-    }
+    world.until("in sync", |world| world.nodes[1].sync().in_sync());
     assert_eq!(world.nodes[1].sessions(), 2000, "in sync without the sessions");
     world.assert_equal();
 }
@@ -231,10 +228,7 @@ fn a_copy_of_which_something_was_refused_counts_for_nothing() {
     assert!(world.nodes[1].gauge(SyncGauge::OldTerm) >= 200, "nothing was refused");
     assert!(!world.nodes[1].sync().in_sync(), "in sync without the sessions");
     world.nodes[0].set(HaState::Master, 10);
-    while !world.nodes[1].sync().in_sync() {
-        assert!(world.nodes[1].sessions() < 200, "everything is here, and it does not know");
-        world.step();
-    }
+    world.until("in sync", |world| world.nodes[1].sync().in_sync());
     assert_eq!(world.nodes[1].sessions(), 200);
     world.assert_equal();
 }
