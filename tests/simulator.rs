@@ -1,7 +1,10 @@
 //! Seeds of the simulator. A seed that fails is told as a story and named; `HITLESS_SEED=N` tells that one again,
 //! `HITLESS_SEEDS=N` tries so many, from `HITLESS_FIRST_SEED` on.
 //!
-//!     HITLESS_SEEDS=10000 cargo test --release --no-default-features --test simulator -- --nocapture
+//!     HITLESS_SEEDS=1000000 cargo test --release --no-default-features --test simulator -- --nocapture
+//!
+//! That it can fail: before standbys told of which instances they had a copy, one seed of twelve failed; before they gave up
+//! a copy of which they had refused something, three of a hundred did.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where it fails")]
 #![allow(clippy::print_stdout, reason = "a story is told to people")]
@@ -10,17 +13,15 @@ use hitless::{
     simulator::{Outcome, simulate},
     types::Duration,
 };
+use parking_lot::Mutex;
 use std::{
-    sync::{
-        Mutex,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
     thread,
     time::Instant,
 };
 
 /// Seeds tried unless somebody wants more.
-const SEEDS: u64 = 100;
+const SEEDS: u64 = 10_000;
 
 fn variable(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
@@ -54,16 +55,16 @@ fn try_seeds(first: u64, count: u64) -> Sums {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Relaxed);
-                    if seed >= first + count || sums.lock().unwrap().failed.len() >= 10 {
+                    if seed >= first + count || sums.lock().failed.len() >= 10 {
                         break;
                     }
                     let outcome = simulate(seed, false);
-                    sums.lock().unwrap().add(seed, outcome);
+                    sums.lock().add(seed, outcome);
                 }
             });
         }
     });
-    sums.into_inner().unwrap()
+    sums.into_inner()
 }
 
 #[test]

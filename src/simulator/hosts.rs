@@ -332,3 +332,56 @@ impl Hosts {
 const fn client(connection: u32) -> SocketAddrV4 {
     SocketAddrV4::new(CLIENT, FIRST_PORT + connection as u16)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{super::plan::node_mac, *};
+
+    const BACKEND: Ipv4Addr = Ipv4Addr::new(10, 77, 1, 1);
+
+    /// One connection that is open and must live, by its local port 2000.
+    fn hosts() -> Hosts {
+        let mut hosts = Hosts::new(2, Instant::ZERO);
+        let local = SocketAddrV4::new(LOCAL, 2000);
+        hosts.connections[0].phase = Phase::Open;
+        hosts.connections[0].holders = 0b11;
+        hosts.connections[0].seen = Some((local, BACKEND));
+        hosts.at_backends.insert((local, BACKEND), 0);
+        hosts
+    }
+
+    fn complaint(
+        source: SocketAddrV4,
+        destination: SocketAddrV4,
+        flags: u8,
+        connection: u32,
+    ) -> Option<String> {
+        let segment = Segment { source, destination, flags, connection, exchange: 1 };
+        let mut hosts = hosts();
+        let frame = segment.frame(node_mac(0), MAC);
+        hosts.receive(&frame, (0, Instant::ZERO), Instant::ZERO, &mut Vec::new());
+        hosts.wrong
+    }
+
+    #[test]
+    fn what_must_not_be_is_told() {
+        let at = SocketAddrV4::new;
+        let backend = at(BACKEND, BACKEND_PORT);
+        let vip = at(VIP, VIP_PORT);
+        for (what, complained, expected) in [
+            ("its packet", complaint(at(LOCAL, 2000), backend, ACK, 0), None),
+            ("an answer", complaint(vip, client(0), ACK, 0), None),
+            ("another port", complaint(at(LOCAL, 2001), backend, ACK, 0), Some("came to the backends as")),
+            ("a port twice", complaint(at(LOCAL, 2000), backend, SYN, 1), Some("is given to connection 1")),
+            ("a reset", complaint(vip, client(0), RST, 0), Some("was reset")),
+            ("another client's", complaint(vip, client(1), ACK, 0), Some("a client hears")),
+            ("an address that is not ours", complaint(client(0), backend, ACK, 0), Some("a backend hears")),
+        ] {
+            match (complained, expected) {
+                (None, None) => {}
+                (Some(told), Some(part)) if told.contains(part) => {}
+                (told, _) => panic!("{what}: {told:?}"),
+            }
+        }
+    }
+}

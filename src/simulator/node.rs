@@ -20,8 +20,8 @@ use std::sync::Arc;
 
 /// What a receive queue holds.
 const DESCRIPTORS: usize = 256;
-/// A node turns at least so often.
-const TICK: Duration = Duration::from_millis(1);
+/// A node turns at least so often, and at most twice as often.
+const TICK: Duration = Duration::from_millis(2);
 /// A process's clock shows this when it starts.
 const BEGINNING: Instant = Instant::from_nanos(1_000_000);
 /// Rounds of turns, at most, until nobody finds anything to do.
@@ -189,7 +189,7 @@ impl Node {
     pub(super) fn turn(&mut self, now: Instant, out: &mut Vec<Vec<u8>>) {
         let clock = self.clock(now);
         let control_first = self.random.below(2) == 0;
-        self.next_turn = now + TICK;
+        self.next_turn = now + TICK - Duration::from_nanos(self.random.below(TICK.as_nanos() / 2));
         let Some(Running { assembly, wire, .. }) = &mut self.running else { return };
         for _ in 0..ROUNDS {
             let mut found = control_first && assembly.control.turn(clock);
