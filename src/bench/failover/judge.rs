@@ -1,26 +1,26 @@
 //! Opens the connections, stops a node, and sees what becomes of them.
 
 use super::{
+    clock::Clock,
     node::Node,
     segment::{Segment, Task},
 };
 use crate::{
-    bench::{host::Cores, timer::Timer},
     simulator::Plan,
     types::{Duration, Instant},
 };
-use std::{sync::Arc, thread};
+use std::sync::Arc;
 
-/// How often the judge looks.
-const LOOK: std::time::Duration = std::time::Duration::from_micros(200);
+/// Turns from one look to the next.
+const LOOK: usize = 64;
 /// What has not happened after so long does not happen.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// What counts lags by a millisecond: everything must be well for longer.
 const CALM: Duration = Duration::from_millis(20);
 /// Clients of whom nothing is heard for so long have no connection.
 const STANDSTILL: Duration = Duration::from_millis(500);
-/// Disturbed trials a trial asked for may cost.
-const ATTEMPTS: u32 = 20;
+/// How long one client probes before the node it speaks with is stopped.
+const PROBED: Duration = Duration::from_millis(2);
 
 /// What came of one.
 #[derive(Clone, Copy, Debug)]
@@ -33,49 +33,103 @@ pub(super) struct Trial {
     pub(super) lost: u64,
 }
 
-/// The judge.
+/// The judge, who lets the nodes take turns.
 #[derive(Debug)]
 pub(super) struct Judge {
     plan: Plan,
     sessions: u32,
-    timer: Timer,
-    cores: Cores,
+    /// No turn counts for more.
+    longest: Duration,
     segment: Arc<Segment>,
-    nodes: [Node; 2],
-    pub(super) disturbed: u32,
+    nodes: [Option<Node>; 2],
+    /// When the node that is stopped was.
+    stopped_at: Instant,
+    /// Turns that took too long, and the longest.
+    pub(super) stalls: u32,
+    pub(super) longest_turn: Duration,
     pub(super) resyncs: Vec<Duration>,
 }
 
 impl Judge {
     /// Two nodes that have just started.
-    pub(super) fn new(plan: Plan, sessions: u32, timer: Timer, cores: Cores) -> Result<Self, String> {
-        let segment = Arc::new(Segment::new(sessions));
-        let start = |number| Node::start(number, &plan, &segment, &timer, &cores);
-        let nodes = [start(0)?, start(1)?];
-        Ok(Self { plan, sessions, timer, cores, segment, nodes, disturbed: 0, resyncs: Vec::new() })
+    pub(super) fn new(plan: Plan, sessions: u32) -> Result<Self, String> {
+        let mut judge = Self {
+            plan,
+            sessions,
+            longest: Duration::from_micros(plan.interval_us.into()),
+            segment: Arc::new(Segment::new(sessions)),
+            nodes: [None, None],
+            stopped_at: Instant::ZERO,
+            stalls: 0,
+            longest_turn: Duration::ZERO,
+            resyncs: Vec::new(),
+        };
+        for number in 0..2 {
+            judge.start(number, Instant::ZERO)?;
+        }
+        Ok(judge)
+    }
+
+    fn start(&mut self, number: usize, at: Instant) -> Result<(), String> {
+        let clock = Clock::new(at, self.longest);
+        self.nodes[number] = Some(Node::start(number, &self.plan, &self.segment, clock)?);
+        Ok(())
+    }
+
+    /// How far everybody has come.
+    fn now(&self) -> Instant {
+        self.nodes.iter().flatten().map(Node::now).min().unwrap_or(self.stopped_at)
+    }
+
+    /// The node that is furthest behind turns.
+    fn step(&mut self) {
+        let Some(node) = self.nodes.iter_mut().flatten().min_by_key(|node| node.now()) else { return };
+        if let Some(took) = node.turn() {
+            self.stalls += 1;
+            self.longest_turn = self.longest_turn.max(took);
+        }
+    }
+
+    /// Lets time pass until it is `done`.
+    fn wait(&mut self, what: &str, mut done: impl FnMut(&Self) -> bool) -> Result<(), String> {
+        let begun = self.now();
+        while !done(self) {
+            if self.now().since(begun) > PATIENCE {
+                return Err(format!("the nodes did not {what} in {} s", PATIENCE.as_millis() / 1000));
+            }
+            (0..LOOK).for_each(|_| self.step());
+        }
+        Ok(())
+    }
+
+    fn node(&self, number: usize, is: impl FnOnce(&Node) -> bool) -> bool {
+        self.nodes[number].as_ref().is_some_and(is)
     }
 
     /// Opens every connection.
     pub(super) fn open(&mut self) -> Result<(), String> {
-        let begun = self.timer.now();
-        // Handshakes are lost when a node stands still and the other takes over: whoever is left begins again.
-        while self.timer.now().since(begun) < PATIENCE {
-            self.steady()?;
-            self.segment.begin(Task::Open);
-            let done = self.progress()?;
-            self.segment.begin(Task::Rest);
-            if done >= u64::from(self.sessions) {
-                return Ok(());
+        self.steady()?;
+        self.segment.begin(Task::Open);
+        let done = self.progress()?;
+        self.segment.begin(Task::Rest);
+        match u64::from(self.sessions).saturating_sub(done) {
+            0 => Ok(()),
+            left => {
+                let drops: Vec<String> = self.nodes.iter().flatten().map(Node::drops).collect();
+                let drops = drops.join("; ");
+                Err(format!(
+                    "{left} of {} connections could not be opened; packets dropped: {drops}",
+                    self.sessions
+                ))
             }
         }
-        Err("not all connections could be opened: is the machine too busy for this interval?".into())
     }
 
     /// Waits until every connection is done with, or nothing has moved for long; how many are.
-    fn progress(&self) -> Result<u64, String> {
-        let mut done = (0, self.timer.now());
+    fn progress(&mut self) -> Result<u64, String> {
+        let mut done = (0, self.now());
         self.wait("get an answer from every client", |judge| {
-            let now = judge.timer.now();
+            let now = judge.now();
             if judge.segment.done() != done.0 {
                 done = (judge.segment.done(), now);
             }
@@ -85,16 +139,16 @@ impl Judge {
     }
 
     /// The node that serves, once the other is ready and knows everything.
-    fn steady(&self) -> Result<usize, String> {
+    fn steady(&mut self) -> Result<usize, String> {
         let mut since = None;
         let mut server = 0;
         self.wait("become steady", |judge| {
-            let now = judge.timer.now();
-            let serving = judge.nodes.each_ref().map(Node::serves);
+            let now = judge.now();
+            let serving = [0, 1].map(|number| judge.node(number, Node::serves));
             server = usize::from(serving[1]);
             let well = serving[0] != serving[1]
-                && judge.nodes[1 - server].is_ready()
-                && judge.nodes[server].has_told_all()
+                && judge.node(1 - server, Node::is_ready)
+                && judge.node(server, Node::has_told_all)
                 && judge.segment.is_owner(server);
             since = well.then(|| since.unwrap_or(now));
             since.is_some_and(|since| now.since(since) >= CALM)
@@ -102,43 +156,47 @@ impl Judge {
         Ok(server)
     }
 
-    /// Stops the node that serves; `None` if the trial does not count.
-    pub(super) fn trial(&mut self) -> Result<Option<Trial>, String> {
+    /// Stops the node that serves.
+    pub(super) fn trial(&mut self) -> Result<Trial, String> {
         let server = self.steady()?;
         let other = 1 - server;
-        let before = self.nodes[server].sessions();
         self.segment.forget(other);
-        while self.nodes[other].next_change().is_some() {}
+        while self.node(other, |node| node.next_change().is_some()) {}
         self.segment.begin(Task::Probe);
-        thread::sleep(std::time::Duration::from_millis(2));
-        let died_at = self.nodes[server].kill();
+        let probing_since = self.now();
+        self.wait("forward probes", |judge| judge.now().since(probing_since) >= PROBED)?;
+        let stopped = self.nodes[server].take().ok_or("nobody serves")?;
+        let (before, died_at) = (stopped.sessions(), stopped.now());
+        self.stopped_at = died_at;
+        drop(stopped);
         self.wait("take over", |judge| {
-            judge.nodes[other].serves() && judge.segment.first_forwarded_at(other) != 0
+            judge.node(other, Node::serves) && judge.segment.first_forwarded_at(other).is_some()
         })?;
         self.segment.begin(Task::Rest);
-        let change = std::iter::from_fn(|| self.nodes[other].next_change())
-            .find(|change| change.to.serves() && !change.from.serves());
-        let measured = change.and_then(|change| {
-            let decided_at = self.nodes[other].everybodys(change.decided_at);
-            let at = Instant::from_nanos;
-            let announced_at = at(self.segment.announced_at(other));
-            let (last, first) = (self.segment.forwarded_at(server), self.segment.first_forwarded_at(other));
-            (decided_at >= died_at).then(|| {
-                (at(first).since(at(last)), decided_at.since(died_at), announced_at.since(decided_at))
-            })
-        });
+        let survivor = self.nodes[other].as_ref().ok_or("nobody is left")?;
+        let change = std::iter::from_fn(|| survivor.next_change())
+            .find(|change| change.to.serves() && !change.from.serves())
+            .ok_or("the other node served before the first was stopped")?;
+        let decided_at = survivor.everybodys(change.decided_at);
+        let unmeasured = "the other node forwarded without an announcement";
+        let announced_at = self.segment.announced_at(other).ok_or(unmeasured)?;
+        let first = self.segment.first_forwarded_at(other).ok_or(unmeasured)?;
+        let last = self.segment.forwarded_at(server).ok_or("no probe was forwarded before")?;
         let lost = self.verify()?;
-        let after = self.nodes[other].sessions();
+        let after = self.nodes[other].as_ref().map_or(0, Node::sessions);
         self.revive(server)?;
-        let Some((gap, detection, takeover)) = measured else {
-            self.disturbed += 1;
-            return Ok(None);
-        };
-        Ok(Some(Trial { gap, detection, takeover, before, after, lost }))
+        Ok(Trial {
+            gap: first.since(last),
+            detection: decided_at.since(died_at),
+            takeover: announced_at.since(decided_at),
+            before,
+            after,
+            lost,
+        })
     }
 
     /// Has every client send a packet; how many did not come where they should.
-    fn verify(&self) -> Result<u64, String> {
+    fn verify(&mut self) -> Result<u64, String> {
         self.segment.begin(Task::Verify);
         let done = self.progress()?;
         self.segment.begin(Task::Rest);
@@ -147,38 +205,11 @@ impl Judge {
 
     /// Starts a stopped node anew, and waits until it holds everything.
     fn revive(&mut self, number: usize) -> Result<(), String> {
-        self.nodes[number].bury();
-        while self.segment.cables[number].pop().is_some() {}
-        self.nodes[number] = Node::start(number, &self.plan, &self.segment, &self.timer, &self.cores)?;
-        let begun = self.timer.now();
-        self.wait("copy every session", |judge| judge.nodes.iter().any(Node::is_ready))?;
-        self.resyncs.push(self.timer.now().since(begun));
-        Ok(())
-    }
-
-    /// Whether it is worth while to go on.
-    pub(super) fn check_patience(&self, wanted: u32, done: u32) -> Result<(), String> {
-        if self.disturbed <= ATTEMPTS * wanted {
-            return Ok(());
-        }
-        Err(format!(
-            "the nodes stood still in {} of {} trials: stop what else runs on this machine, or measure a longer interval",
-            self.disturbed,
-            self.disturbed + done
-        ))
-    }
-
-    fn wait(&self, what: &str, mut done: impl FnMut(&Self) -> bool) -> Result<(), String> {
-        let begun = self.timer.now();
-        while !done(self) {
-            if self.timer.now().since(begun) > PATIENCE {
-                return Err(format!(
-                    "the nodes did not {what} in {} s: is the machine too busy for this interval?",
-                    PATIENCE.as_millis() / 1000
-                ));
-            }
-            thread::sleep(LOOK);
-        }
+        self.segment.clear(number);
+        let begun = self.now();
+        self.start(number, begun)?;
+        self.wait("copy every session", |judge| judge.node(number, Node::is_ready))?;
+        self.resyncs.push(self.now().since(begun));
         Ok(())
     }
 }

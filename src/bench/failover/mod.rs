@@ -1,25 +1,26 @@
 //! `hitless bench failover`: a node dies, and the other goes on with its sessions.
 //!
-//! Two complete nodes run in one process and in real time, each on a thread and a core of its own, which turns its
-//! control core and its worker. Their port is the segment: a ring to the other node each way, and clients and backends
-//! that answer within the port, on the thread of the node they speak with. So what is measured is the nodes and not a
-//! network: the first packet after the failover follows the announcement as soon as the worker turns.
+//! Two complete nodes live in one process. Their port is the segment: a cable to the other node, and clients and backends
+//! that answer within the port. So what is measured is the nodes and not a network: the first packet after the failover
+//! follows the announcement as soon as the worker turns.
+//!
+//! Time is what the nodes' own work takes, measured by the TSC turn by turn: each has a clock that runs while it turns, and
+//! the one that is behind turns next. So both live at the same time on one core, as on cores that nobody else uses, and a
+//! machine that stands still makes no node silent. A turn that takes longer than BFD's interval counts for one interval,
+//! and is told as a stall.
 //!
 //! First every client opens a connection, and all are synced. Then the node that serves is stopped between two turns,
 //! for good: its memory is freed, its rings with it. One client sends a packet every 2 µs meanwhile. When that is
 //! forwarded again, every client sends a packet, and each must come to the same backend, from the same address and
 //! port, as before. Then the node starts anew, copies everything, and it is the other's turn.
 
+mod clock;
 mod judge;
 mod node;
 mod segment;
 mod station;
 
-use super::{
-    host::Cores,
-    spread::{Spread, micros},
-    timer::Timer,
-};
+use super::spread::{Spread, micros};
 use crate::simulator::Plan;
 use judge::{Judge, Trial};
 use serde::Serialize;
@@ -52,12 +53,12 @@ pub struct FailoverReport {
     pub established_lost: u64,
     /// From the first turn of a node that starts anew until it holds every session.
     pub resync_us: Spread,
-    /// Trials that count.
+    /// Nodes stopped.
     pub trials: u32,
-    /// Trials that did not: the node to be stopped stood still before, and the other took over by itself.
-    pub disturbed: u32,
-    /// The cores that the nodes ran on, and what is wrong with them.
-    pub cores: String,
+    /// Turns that took longer than BFD's interval, of all: the machine stood still, or did something else.
+    pub stalls: u32,
+    /// The longest turn.
+    pub longest_turn_us: f64,
     /// TSC ticks a second.
     pub tsc_hz: f64,
     /// Every trial's gap, detection and take-over, for a plot.
@@ -90,14 +91,9 @@ pub fn failover(what: &Failover) -> Result<FailoverReport, String> {
         backends: what.sessions.div_ceil(PER_BACKEND) as u8,
     };
     let tsc_hz = super::tsc_hz();
-    let cores = Cores::for_loops(2);
-    let mut judge = Judge::new(plan, what.sessions, Timer::start(), cores.clone())?;
+    let mut judge = Judge::new(plan, what.sessions)?;
     judge.open()?;
-    let mut trials = Vec::new();
-    while (trials.len() as u32) < what.trials {
-        trials.extend(judge.trial()?);
-        judge.check_patience(what.trials, trials.len() as u32)?;
-    }
+    let trials: Vec<Trial> = (0..what.trials).map(|_| judge.trial()).collect::<Result<_, _>>()?;
     let spread = |pick: fn(&Trial) -> crate::types::Duration| trials.iter().map(pick).collect::<Vec<_>>();
     let [gap, detection, takeover] =
         [spread(|trial| trial.gap), spread(|trial| trial.detection), spread(|trial| trial.takeover)];
@@ -111,9 +107,34 @@ pub fn failover(what: &Failover) -> Result<FailoverReport, String> {
         established_lost: trials.iter().map(|trial| trial.lost).sum(),
         resync_us: Spread::of(&judge.resyncs),
         trials: trials.len() as u32,
-        disturbed: judge.disturbed,
-        cores: cores.describe(),
+        stalls: judge.stalls,
+        longest_turn_us: micros(judge.longest_turn),
         tsc_hz,
         each,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_session_is_lost() {
+        let what = Failover { sessions: 3000, interval_us: 1000, trials: 3 };
+        let report = failover(&what).unwrap();
+        assert_eq!(report.established_lost, 0);
+        assert_eq!((report.sessions_before, report.sessions_after), (3000, 3000));
+        // Three intervals, jittered by up to a quarter, and a turn.
+        let Spread { min, max, .. } = report.detection_us;
+        assert!(min > 1000.0 && max < 3000.0 + 1000.0, "{report:?}");
+        assert!(report.gap_us.min >= report.detection_us.min, "{report:?}");
+        assert!(report.takeover_us.max <= 1000.0 && report.takeover_us.min > 0.0, "{report:?}");
+    }
+
+    #[test]
+    fn too_many_sessions_are_refused() {
+        for sessions in [0, MOST + 1] {
+            assert!(failover(&Failover { sessions, interval_us: 1000, trials: 1 }).is_err());
+        }
+    }
 }

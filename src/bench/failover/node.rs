@@ -1,45 +1,34 @@
-//! One of the two nodes: everything a node has, on a thread of its own, which turns its worker and its control core.
+//! One of the two nodes: everything a node has, its worker and its control core turning one after the other.
 
 use super::{
+    clock::Clock,
     segment::{DEPTH, Segment},
     station::Station,
 };
 use crate::{
-    bench::{host::Cores, timer::Timer},
-    control::{Event, Reception},
+    control::{Event, Reception, SyncGauge},
     manage::{Assembly, PortParts, Shared, assemble},
     packet::Steering,
-    plane::Counter,
+    plane::{Counter, Tally},
     port::{PortFacts, memory::Pool},
-    protocol::election::Change,
+    protocol::election::{Change, Status},
     simulator::{Plan, node_mac},
-    types::{InstanceId, Instant, PortId},
-    worker::{Idle, Rest, Stop},
+    types::{DropReason, Duration, InstanceId, Instant, PortId},
 };
-use std::{
-    sync::{
-        Arc,
-        atomic::{
-            AtomicU64,
-            Ordering::{Acquire, Relaxed, Release},
-        },
-    },
-    thread::{self, JoinHandle},
-};
+use std::sync::Arc;
 
 /// The only instance.
 const INSTANCE: InstanceId = InstanceId(0);
 
+/// What a process's clock shows when it starts.
+const BEGINNING: Instant = Instant::from_nanos(1_000_000);
+
 /// A node that runs.
 #[derive(Debug)]
 pub(super) struct Node {
-    pub(super) shared: Arc<Shared>,
-    /// Its process's clock began then.
+    assembly: Assembly<Station>,
+    clock: Clock,
     started_at: Instant,
-    stop: Arc<Stop>,
-    /// When its last turn was over.
-    ended_at: Arc<AtomicU64>,
-    thread: Option<JoinHandle<()>>,
 }
 
 impl Node {
@@ -48,11 +37,10 @@ impl Node {
         number: usize,
         plan: &Plan,
         segment: &Arc<Segment>,
-        timer: &Timer,
-        cores: &Cores,
+        clock: Clock,
     ) -> Result<Self, String> {
         let pool = Pool::new(4 * DEPTH, 1600);
-        let station = Station::new(number, Arc::clone(segment), pool.clone(), timer.clone());
+        let station = Station::new(number, Arc::clone(segment), pool.clone(), clock.clone());
         let facts = PortFacts {
             id: PortId(0),
             name: "bench".into(),
@@ -71,22 +59,27 @@ impl Node {
             reception: Reception::Workers,
             allocate: Box::new(move || pool.allocate()),
         };
-        let assembly = assemble(plan.config(number)?, vec![parts]).map_err(|error| error.to_string())?;
-        let (stop, ended_at) = (Arc::new(Stop::new(false)), Arc::new(AtomicU64::new(0)));
-        let shared = Arc::clone(&assembly.shared);
-        let started_at = timer.now();
-        let life = Life {
-            timer: timer.clone(),
-            started_at,
-            stop: Arc::clone(&stop),
-            ended_at: Arc::clone(&ended_at),
-        };
-        let cores = cores.clone();
-        let thread = thread::Builder::new()
-            .name(format!("node{number}"))
-            .spawn(move || life.live(assembly, cores.pin(number)))
-            .map_err(|error| format!("cannot start a thread: {error}"))?;
-        Ok(Self { shared, started_at, stop, ended_at, thread: Some(thread) })
+        let mut assembly = assemble(plan.config(number)?, vec![parts]).map_err(|error| error.to_string())?;
+        assembly.control.prepare();
+        assembly.workers.iter_mut().for_each(crate::worker::Worker::prepare);
+        let started_at = clock.shows();
+        Ok(Self { assembly, clock, started_at })
+    }
+
+    /// Turns once; how long that took if it was too long.
+    pub(super) fn turn(&mut self) -> Option<Duration> {
+        let own = |now: Instant| BEGINNING + now.since(self.started_at);
+        let begun = self.clock.begin();
+        for worker in &mut self.assembly.workers {
+            worker.turn(own(begun));
+        }
+        self.assembly.control.turn(own(self.clock.now()));
+        self.clock.end()
+    }
+
+    /// What its clock shows between turns.
+    pub(super) fn now(&self) -> Instant {
+        self.clock.shows()
     }
 
     /// A moment of its process's clock, on everybody's.
@@ -94,8 +87,12 @@ impl Node {
         self.started_at + moment.since(BEGINNING)
     }
 
+    fn shared(&self) -> &Shared {
+        &self.assembly.shared
+    }
+
     pub(super) fn serves(&self) -> bool {
-        self.shared.ownership.serves(INSTANCE)
+        self.shared().ownership.serves(INSTANCE)
     }
 
     /// It holds every session of the peer's, and is ready to take over.
@@ -103,80 +100,38 @@ impl Node {
         self.status().is_some_and(|status| status.ready)
     }
 
-    fn status(&self) -> Option<crate::protocol::election::Status> {
-        let report = self.shared.ha.as_ref()?.report();
+    fn status(&self) -> Option<Status> {
+        let report = self.shared().ha.as_ref()?.report();
         report.instances.first().map(|(_, status)| *status)
     }
 
     /// The peer has acknowledged everything there was to say.
     pub(super) fn has_told_all(&self) -> bool {
-        use crate::control::SyncGauge::{LagRecords, Streaming};
-        self.shared.sync.as_ref().is_some_and(|sync| sync.get(Streaming) == 1 && sync.get(LagRecords) == 0)
+        let is = |gauge, value| self.shared().sync.as_ref().is_some_and(|sync| sync.get(gauge) == value);
+        is(SyncGauge::Streaming, 1) && is(SyncGauge::LagRecords, 0)
     }
 
     /// Sessions in its table.
     pub(super) fn sessions(&self) -> u64 {
-        self.shared.counters.iter().map(|counters| counters.read().get(Counter::SessionsV4)).sum()
+        self.shared().counters.iter().map(|counters| counters.read().get(Counter::SessionsV4)).sum()
+    }
+
+    /// Packets dropped, by reason.
+    pub(super) fn drops(&self) -> String {
+        let mut sum = Tally::default();
+        self.shared().counters.iter().for_each(|counters| sum += &counters.read());
+        let dropped = DropReason::ALL.iter().copied().filter(|reason| sum.drops(*reason) > 0);
+        dropped
+            .map(|reason| format!("{} {}", sum.drops(reason), reason.name()))
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 
     /// The next decision of its election since the last call.
     pub(super) fn next_change(&self) -> Option<Change> {
-        std::iter::from_fn(|| self.shared.events.pop()).find_map(|event| match event {
+        std::iter::from_fn(|| self.shared().events.pop()).find_map(|event| match event {
             Event::Election(change) => Some(change),
             _ => None,
         })
-    }
-
-    /// Ends it in the middle of everything; when it last did something.
-    pub(super) fn kill(&mut self) -> Instant {
-        self.stop.store(true, Relaxed);
-        while self.ended_at.load(Acquire) == 0
-            && self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
-        {
-            std::hint::spin_loop();
-        }
-        Instant::from_nanos(self.ended_at.load(Acquire))
-    }
-
-    /// Waits until its memory is free.
-    pub(super) fn bury(&mut self) {
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        self.stop.store(true, Relaxed);
-        self.bury();
-    }
-}
-
-/// What a process's clock shows when it starts.
-const BEGINNING: Instant = Instant::from_nanos(1_000_000);
-
-struct Life {
-    timer: Timer,
-    started_at: Instant,
-    stop: Arc<Stop>,
-    ended_at: Arc<AtomicU64>,
-}
-
-impl Life {
-    fn live(self, mut assembly: Assembly<Station>, alone: bool) {
-        let mut rest = Rest::new(if alone { Idle::Spin } else { Idle::Sleep });
-        let clock = || BEGINNING + self.timer.now().since(self.started_at);
-        assembly.control.prepare();
-        assembly.workers.iter_mut().for_each(crate::worker::Worker::prepare);
-        while !self.stop.load(Relaxed) {
-            let mut found = false;
-            for worker in &mut assembly.workers {
-                found |= worker.turn(clock());
-            }
-            found |= assembly.control.turn(clock());
-            rest.after(found);
-        }
-        self.ended_at.store(self.timer.now().as_nanos(), Release);
     }
 }

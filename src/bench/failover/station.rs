@@ -1,9 +1,11 @@
 //! A node's only port: a cable to the other node, and clients and backends that live in the port itself. They answer what
 //! comes to them at once, and do what the segment's task says.
 
-use super::segment::{Segment, Task, pack};
+use super::{
+    clock::Clock,
+    segment::{Segment, Task, pack},
+};
 use crate::{
-    bench::timer::Timer,
     packet::{Arp, ETHER_ARP, ETHER_IPV4, Ethernet, fold, sum},
     port::{
         Burst, Packet, Port,
@@ -34,13 +36,13 @@ const IP_TCP: u8 = Protocol::Tcp.number();
 const SYN: u8 = 0x02;
 const ACK: u8 = 0x10;
 
-/// One end of it all; lives on its node's thread.
+/// One end of it all.
 #[derive(Debug)]
 pub(super) struct Station {
     number: usize,
     segment: Arc<Segment>,
     pool: Pool,
-    timer: Timer,
+    clock: Clock,
     /// What clients and backends said and the node has not received.
     inbox: VecDeque<MemoryPacket>,
     probed_at: Instant,
@@ -121,8 +123,8 @@ impl Fields {
 }
 
 impl Station {
-    pub(super) fn new(number: usize, segment: Arc<Segment>, pool: Pool, timer: Timer) -> Self {
-        Self { number, segment, pool, timer, inbox: VecDeque::with_capacity(4096), probed_at: Instant::ZERO }
+    pub(super) fn new(number: usize, segment: Arc<Segment>, pool: Pool, clock: Clock) -> Self {
+        Self { number, segment, pool, clock, inbox: VecDeque::with_capacity(4096), probed_at: Instant::ZERO }
     }
 
     /// Somebody says something to this node.
@@ -158,7 +160,7 @@ impl Station {
                 }
             }
             Task::Probe => {
-                let now = self.timer.now();
+                let now = self.clock.now();
                 if now.since(self.probed_at) >= PROBE {
                     self.probed_at = now;
                     self.say(Fields::client(0, ACK));
@@ -178,16 +180,13 @@ impl Station {
             }
             return;
         }
-        // A full cable loses what does not fit.
-        if let Some(cable) = self.segment.cables.get(1 - self.number) {
-            let _ = cable.push(packet);
-        }
+        self.segment.send(self.number, packet, self.clock.now());
     }
 
     fn hear_arp(&mut self, ethernet: &Ethernet, body: &[u8]) {
         let Ok(arp) = Arp::parse(body) else { return };
         if arp.is_gratuitous() && arp.sender == VIP {
-            self.segment.announce(self.number, self.timer.now().as_nanos());
+            self.segment.announce(self.number, self.clock.now());
         }
         let mut answer = [0; 64];
         if let Some(length) = answer_arp(PortId(0), ethernet, &arp, &Everybody, &mut answer)
@@ -199,19 +198,19 @@ impl Station {
 
     /// A backend hears a client, or a client a backend.
     fn hear(&mut self, fields: Fields) {
-        if fields.destination.1 != BACKEND_PORT {
+        if fields.source.0 != LOCAL.octets() {
             // The end of a handshake.
             if fields.flags & SYN != 0 {
                 self.say(fields.answer(ACK));
             }
             return;
         }
-        if fields.source.0 != LOCAL.octets() {
+        if fields.destination.1 != BACKEND_PORT {
             return;
         }
         let seen = pack(fields.source.0, fields.source.1, fields.destination.0);
         if self.segment.task() == Task::Probe {
-            self.segment.forward(self.number, self.timer.now().as_nanos());
+            self.segment.forward(self.number, self.clock.now());
         } else {
             self.segment.see(fields.connection, seen, fields.flags & SYN != 0);
         }
@@ -227,9 +226,7 @@ impl Port for Station {
     fn receive(&mut self, burst: &mut Burst<MemoryPacket>) -> usize {
         let before = burst.len();
         while !burst.is_full() {
-            let Some(packet) = self.segment.cables.get(self.number).and_then(|cable| cable.pop()) else {
-                break;
-            };
+            let Some(packet) = self.segment.receive(self.number, self.clock.now()) else { break };
             burst.push(packet);
         }
         self.act(burst.remaining_capacity().saturating_sub(self.inbox.len()));
