@@ -11,9 +11,10 @@
 //! | 4 | `dpdk` |
 //! | 5 | `worker` |
 //! | 6 | `control` |
-//! | 7 | `manage` `simulator` |
-//! | 8 | `bench` |
-//! | 9 | `cli` |
+//! | 7 | `manage` |
+//! | 8 | `simulator` |
+//! | 9 | `bench` |
+//! | 10 | `cli` |
 
 pub mod bench;
 pub mod cli;
@@ -28,5 +29,6 @@ pub mod port;
 pub mod protocol;
 pub mod service;
 pub mod session;
+pub mod simulator;
 pub mod types;
 pub mod worker;

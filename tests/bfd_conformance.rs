@@ -365,9 +365,10 @@ fn tests_named_in_the_readme_exist() {
     for name in rows().iter().flat_map(|row| &row.evidence).filter(|name| name.contains("::")) {
         let (file, function) = name.rsplit_once("::").unwrap();
         let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-        let path = match file.strip_prefix("bfd::") {
-            Some(module) => root.join("src/protocol/bfd").join(format!("{module}.rs")),
-            None => root.join("tests").join(format!("{file}.rs")),
+        let path = match (file.strip_prefix("bfd::"), file.strip_prefix("src::")) {
+            (Some(module), _) => root.join("src/protocol/bfd").join(format!("{module}.rs")),
+            (_, Some(module)) => root.join("src").join(format!("{}.rs", module.replace("::", "/"))),
+            _ => root.join("tests").join(format!("{file}.rs")),
         };
         let text =
             fs::read_to_string(&path).unwrap_or_else(|error| panic!("{name}: {}: {error}", path.display()));

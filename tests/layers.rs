@@ -356,11 +356,20 @@ fn polling_code_has_no_clock_no_socket_and_no_runtime() {
     const FORBIDDEN: [(&str, &[&str]); 13] = [
         (
             "std::time::Instant",
-            &["worker", "protocol", "session", "control", "packet", "service", "plane", "port"],
+            &["worker", "protocol", "session", "control", "packet", "service", "plane", "port", "simulator"],
         ),
-        ("SystemTime", &["worker", "protocol", "session", "control", "packet", "service", "plane", "port"]),
-        ("Instant::now", &["worker", "protocol", "session", "control", "packet", "service", "plane", "port"]),
-        ("quanta", &["worker", "protocol", "session", "control", "packet", "service", "plane", "port"]),
+        (
+            "SystemTime",
+            &["worker", "protocol", "session", "control", "packet", "service", "plane", "port", "simulator"],
+        ),
+        (
+            "Instant::now",
+            &["worker", "protocol", "session", "control", "packet", "service", "plane", "port", "simulator"],
+        ),
+        (
+            "quanta",
+            &["worker", "protocol", "session", "control", "packet", "service", "plane", "port", "simulator"],
+        ),
         (
             "tokio",
             &["worker", "protocol", "session", "control", "packet", "service", "plane", "port", "dpdk"],

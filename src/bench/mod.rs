@@ -1,9 +1,10 @@
-//! L8: `hitless bench`: measurements that print themselves.
+//! L9: `hitless bench`: measurements that print themselves.
 
 mod bfd;
 mod capture;
 mod connect;
 mod deck;
+mod failover;
 mod forward;
 mod frames;
 mod host;
@@ -23,6 +24,7 @@ mod wire;
 pub use bfd::{Bfd, BfdReport, bfd};
 pub use capture::capture;
 pub use connect::{Connect, ConnectReport, Opening, connect};
+pub use failover::{Failover, FailoverReport, failover};
 pub use forward::{Forward, ForwardReport, Lane, forward};
 pub use load::{Load, LoadReport, LoadRun, Waits, load};
 pub use plot::cumulative;

@@ -4,7 +4,10 @@ use super::{Failure, table};
 #[cfg(not(feature = "dpdk"))]
 use crate::bench::ForwardReport;
 use crate::{
-    bench::{Bfd, Connect, Forward, Load, LoadReport, bfd, capture, connect, cumulative, forward, load},
+    bench::{
+        Bfd, Connect, Failover, Forward, Load, LoadReport, bfd, capture, connect, cumulative, failover,
+        forward, load,
+    },
     port::BURST,
     types::{Mac, Protocol},
 };
@@ -111,6 +114,20 @@ pub(super) enum Bench {
         multiplier: u8,
         /// How often one of them is silenced
         #[arg(long, default_value_t = 1000, value_parser = value_parser!(u32).range(1..=1_000_000))]
+        trials: u32,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Two complete nodes; the one that serves is stopped, again and again: what the clients notice
+    Failover {
+        /// Established sessions, all of them synced: a million takes about 1 GB of memory
+        #[arg(long, default_value_t = 1_000_000)]
+        sessions: u32,
+        /// BFD's interval in microseconds; the multiplier is 3
+        #[arg(long, default_value_t = 1000, value_parser = value_parser!(u32).range(50..=10_000_000))]
+        interval_us: u32,
+        /// How often a node is stopped
+        #[arg(long, default_value_t = 20, value_parser = value_parser!(u32).range(1..=100_000))]
         trials: u32,
         #[command(flatten)]
         output: Output,
@@ -255,6 +272,20 @@ impl Bench {
                 output.tell(&report, "bfd", || {
                     let title = format!("BFD {interval_us} µs × {multiplier}: from silence to Down");
                     cumulative(&title, "µs", &[("trials", &report.detections)])
+                })
+            }
+            Self::Failover { sessions, interval_us, trials, output } => {
+                let what = Failover { sessions: *sessions, interval_us: *interval_us, trials: *trials };
+                let report = failover(&what).map_err(Failure::Refused)?;
+                output.tell(&report, "failover", || {
+                    let title = format!("Failover with {sessions} sessions, BFD {interval_us} µs × 3");
+                    let [gap, detection, takeover] = &report.each;
+                    let series = [
+                        ("nothing forwarded", &gap[..]),
+                        ("until Down", &detection[..]),
+                        ("from Down to the first announcement", &takeover[..]),
+                    ];
+                    cumulative(&title, "µs", &series)
                 })
             }
             Self::Capture { file, traffic, mac } => {

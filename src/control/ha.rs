@@ -229,7 +229,7 @@ impl<P: Port> Control<P> {
         let Some(ha) = &mut self.ha else { return };
         for instance in ha.ids() {
             let Some(status) = ha.elections.status(instance) else { continue };
-            let here = self.sync.as_ref().is_none_or(|sync| sync.in_sync());
+            let here = self.sync.as_ref().is_none_or(|sync| sync.holds(instance));
             match status.peer {
                 Some((role, claim)) if role.serves() && here => {
                     ha.elections.copied(instance, Some(claim.term));

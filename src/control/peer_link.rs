@@ -69,7 +69,8 @@ pub struct PeerLink {
     view: Arc<PairView>,
     /// The peer's addresses, that for sessions first.
     peers: ArrayVec<IpAddr, MAX_ADDRESSES>,
-    asked: Option<Instant>,
+    /// When each was last asked for.
+    asked: [Option<Instant>; MAX_ADDRESSES],
 }
 
 #[derive(Clone, Copy)]
@@ -85,7 +86,7 @@ impl PeerLink {
             pair: Pair::new(settings.pair),
             view: Arc::default(),
             peers: ArrayVec::new(),
-            asked: None,
+            asked: [None; MAX_ADDRESSES],
         };
         settings.addresses.into_iter().for_each(|address| link.add_peer(address));
         link
@@ -133,14 +134,13 @@ impl PeerLink {
         now: Instant,
         body: impl FnOnce(&mut [u8]) -> Option<usize>,
     ) -> bool {
-        let Some(&peer) = self.peers.first() else { return false };
-        self.send_to(peer, kind, room, io, now, body)
+        self.send_to(0, kind, room, io, now, body)
     }
 
     /// Sends a message to every address of the peer: whichever arrives first counts.
     pub fn broadcast<P: Port>(&mut self, kind: Kind, body: &[u8], io: &mut Io<'_, P>, now: Instant) {
-        for peer in self.peers.clone() {
-            self.send_to(peer, kind, body.len(), io, now, |out| {
+        for number in 0..self.peers.len() {
+            self.send_to(number, kind, body.len(), io, now, |out| {
                 out.get_mut(..body.len())?.copy_from_slice(body);
                 Some(body.len())
             });
@@ -149,14 +149,15 @@ impl PeerLink {
 
     fn send_to<P: Port>(
         &mut self,
-        peer: IpAddr,
+        number: usize,
         kind: Kind,
         room: usize,
         io: &mut Io<'_, P>,
         now: Instant,
         body: impl FnOnce(&mut [u8]) -> Option<usize>,
     ) -> bool {
-        let Some(way) = self.way(peer, io, now) else { return false };
+        let Some(&peer) = self.peers.get(number) else { return false };
+        let Some(way) = self.way(number, peer, io, now) else { return false };
         let udp = Udp {
             source: way.own,
             destination: peer,
@@ -179,13 +180,14 @@ impl PeerLink {
         })
     }
 
-    fn way<P: Port>(&mut self, peer: IpAddr, io: &mut Io<'_, P>, now: Instant) -> Option<Way> {
+    fn way<P: Port>(&mut self, number: usize, peer: IpAddr, io: &mut Io<'_, P>, now: Instant) -> Option<Way> {
         let way = io.routes.way(peer)?;
         let own = io.addresses.source_for(way.port, peer)?;
         let hop = io.next_hops.find(way.port, way.neighbor).and_then(|slot| io.next_hops.get(slot));
-        if hop.is_none() && self.asked.is_none_or(|asked| now.since(asked) >= ASK) {
-            self.asked = Some(now);
-            io.neighbors.want(way.port, way.neighbor, now);
+        let asked = self.asked.get_mut(number)?;
+        if hop.is_none() && asked.is_none_or(|asked| now.since(asked) >= ASK) {
+            *asked = Some(now);
+            io.neighbors.urge(way.port, way.neighbor, now);
         }
         Some(Way { hop: hop?, own })
     }

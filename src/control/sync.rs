@@ -65,8 +65,24 @@ struct Line {
     walked: Option<Instant>,
     /// The worker must hear that a new stream begins.
     reset: bool,
-    complete: bool,
+    /// Something was refused of the copy that comes: it must neither remove sessions nor count.
+    torn: bool,
+    /// The instances of which a whole copy has come to the worker, a bit each.
+    copied: u64,
     wrong: u128,
+}
+
+impl Line {
+    /// Whether the worker is to have a record of the peer's. Of a copy some of which was refused, the sweep would remove
+    /// what was not refused before, and the end would tell that all is here.
+    const fn is_wanted(&mut self, record: &Record, admitted: bool) -> bool {
+        match record {
+            Record::Mark(Mark::Begin { .. }) => self.torn = false,
+            Record::Mark(Mark::Sweep { .. } | Mark::End { .. }) => return admitted && !self.torn,
+            _ => self.torn |= !admitted,
+        }
+        admitted
+    }
 }
 
 /// Session sync. Control thread only; allocates nothing after [`SyncCore::new`].
@@ -78,8 +94,9 @@ pub struct SyncCore {
     ownership: Arc<Ownership>,
     /// Counts the streams received, for workers.
     stream: u8,
-    /// Instances owned at the last look, a bit each.
+    /// Instances owned at the last look, a bit each, and the terms they had.
     owned: u64,
+    terms: [u64; MAX_INSTANCES],
     /// Instances that the peer has handed to this node, a bit each.
     inherits: u64,
     /// The term of each instance when the peer's stream was asked for. The owner may raise its term while it goes on,
@@ -105,7 +122,8 @@ impl SyncCore {
             walk: 0,
             walked: None,
             reset: false,
-            complete: false,
+            torn: false,
+            copied: 0,
             wrong: 0,
         };
         let sender = SenderSettings { frame_bytes: settings.body_room, ..SenderSettings::default() };
@@ -116,6 +134,7 @@ impl SyncCore {
             ownership,
             stream: 0,
             owned: 0,
+            terms: [0; MAX_INSTANCES],
             inherits: 0,
             since_terms: [0; MAX_INSTANCES],
             barrier: None,
@@ -133,12 +152,34 @@ impl SyncCore {
         Arc::clone(&self.view)
     }
 
-    /// Whether this node holds every session of the peer's: a whole copy has come, and nothing is known to differ. It
-    /// stays so when the peer falls silent, because nothing can have changed since.
+    /// Whether this node holds every session of the instances that it does not serve itself, and is told of them: what
+    /// [`Self::holds`] says of each. An instance that nobody has served yet is not held.
     pub fn in_sync(&self) -> bool {
+        let mine = self.owned_now();
+        self.is_told() && (0..self.instances()).all(|id| mine >> id & 1 == 1 || self.has_copy(InstanceId(id)))
+    }
+
+    /// Whether this node holds every session that the peer has of an instance: a whole copy has come that the peer made
+    /// while it served the instance, and nothing is known to differ. It stays so when the peer falls silent, because
+    /// nothing can have changed since.
+    pub fn holds(&self, instance: InstanceId) -> bool {
+        self.is_told() && self.has_copy(instance)
+    }
+
+    /// Whether the peer's stream is followed, and no new one wanted.
+    fn is_told(&self) -> bool {
         self.receiver.is_following()
             && self.owned & !self.owned_now() == 0
-            && self.lines.iter().all(|line| line.complete && line.wrong == 0 && !line.reset)
+            && self.lines.iter().all(|line| !line.reset)
+    }
+
+    fn has_copy(&self, instance: InstanceId) -> bool {
+        self.lines.iter().all(|line| line.copied >> instance.0.min(63) & 1 == 1 && line.wrong == 0)
+    }
+
+    /// Whether the peer takes this node's stream.
+    pub const fn is_streaming(&self) -> bool {
+        self.sender.is_streaming()
     }
 
     /// Records the peer has not acknowledged, those in journals included, and the age of the oldest in a frame.
@@ -195,10 +236,7 @@ impl SyncCore {
 
     fn hear_ack(&mut self, ack: &Ack, now: Instant) {
         if self.sender.hear(ack, now) == Heard::Started {
-            for line in &mut self.lines {
-                (line.walk, line.walked) = (ALL_RANGES, Some(now));
-            }
-            return;
+            return self.copy_all(now);
         }
         for repair in &ack.repairs {
             let Some(line) = self.lines.get_mut(repair.worker.index()) else { continue };
@@ -207,6 +245,13 @@ impl SyncCore {
                 line.walked = Some(now);
                 self.repairs += 1;
             }
+        }
+    }
+
+    /// The peer gets a copy of everything.
+    fn copy_all(&mut self, now: Instant) {
+        for line in &mut self.lines {
+            (line.walk, line.walked) = (ALL_RANGES, Some(now));
         }
     }
 
@@ -222,7 +267,7 @@ impl SyncCore {
     fn reset_workers(&mut self) {
         self.stream = self.stream.wrapping_add(1);
         for line in &mut self.lines {
-            (line.reset, line.complete, line.wrong) = (true, false, 0);
+            (line.reset, line.copied, line.wrong) = (true, 0, 0);
         }
     }
 
@@ -230,7 +275,7 @@ impl SyncCore {
     pub fn turn<P: Port>(&mut self, now: Instant, link: &mut PeerLink, io: &mut Io<'_, P>) -> bool {
         if now.since(self.housekeeping) >= HOUSEKEEPING {
             self.housekeeping = now;
-            self.watch_roles();
+            self.watch_roles(now);
             self.publish(now);
         }
         let mut found = self.drain(now);
@@ -239,19 +284,33 @@ impl SyncCore {
         self.transmit(now, link, io) || found
     }
 
-    /// Whoever gives an instance up takes its sessions from the new owner, all of them.
-    fn watch_roles(&mut self) {
+    /// Whoever gives an instance up takes its sessions from the new owner, all of them. What the peer was copied before
+    /// this node served an instance had nothing of that; of what it was copied in an earlier term it may have refused
+    /// some.
+    fn watch_roles(&mut self, now: Instant) {
         let owned = self.owned_now();
         if self.owned & !owned != 0 {
             self.resubscribe();
         }
+        let mut changed = false;
+        for (instance, known) in (0..self.ownership.count()).zip(&mut self.terms) {
+            let term = self.ownership.get(InstanceId(instance)).1;
+            changed |= owned >> instance & 1 == 1 && *known != term;
+            *known = term;
+        }
+        if (changed || owned & !self.owned != 0) && self.is_streaming() {
+            self.copy_all(now);
+        }
         self.owned = owned;
+    }
+
+    fn instances(&self) -> u8 {
+        self.ownership.count().min(MAX_INSTANCES as u8)
     }
 
     /// The instances this node owns, a bit each.
     fn owned_now(&self) -> u64 {
-        let count = self.ownership.count().min(MAX_INSTANCES as u8);
-        (0..count).fold(0, |bits, instance| {
+        (0..self.instances()).fold(0, |bits, instance| {
             bits | u64::from(self.ownership.serves(InstanceId(instance))) << instance
         })
     }
@@ -315,11 +374,11 @@ impl SyncCore {
     }
 
     fn heed(&mut self, number: usize, packed: &Packed) {
-        if let Some(Message::Local(Local::Verdict { stream, complete, wrong })) = packed.message()
+        if let Some(Message::Local(Local::Verdict { stream, copied, wrong })) = packed.message()
             && stream == self.stream
         {
             let line = &mut self.lines[number];
-            (line.complete, line.wrong) = (complete, wrong);
+            (line.copied, line.wrong) = (copied, wrong);
         }
     }
 
@@ -349,17 +408,17 @@ impl SyncCore {
         for _ in 0..RECORDS {
             let Some((record, term)) = self.receiver.peek() else { break };
             found = true;
-            if self.admits(&record, term) {
-                let worker = match &record {
-                    Record::V4(session) => owner(&session.outbound, session.protocol, io),
-                    Record::V6(session) => owner(&session.outbound, session.protocol, io),
-                    Record::Mark(mark) => worker_of(mark),
-                };
-                if let Some(line) = self.lines.get_mut(worker.index())
-                    && line.records.push_entire_slice(Packed::record(&record).slots()).is_err()
-                {
-                    break;
-                }
+            let worker = match &record {
+                Record::V4(session) => owner(&session.outbound, session.protocol, io),
+                Record::V6(session) => owner(&session.outbound, session.protocol, io),
+                Record::Mark(mark) => worker_of(mark),
+            };
+            let admitted = self.admits(&record, term);
+            if let Some(line) = self.lines.get_mut(worker.index())
+                && line.is_wanted(&record, admitted)
+                && line.records.push_entire_slice(Packed::record(&record).slots()).is_err()
+            {
+                break;
             }
             self.receiver.advance();
         }

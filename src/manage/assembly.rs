@@ -1,7 +1,7 @@
 //! A node put together: workers, control core and what management keeps of them, over ports of any kind.
 
 use super::{
-    Refusals, Registry, ServiceList, SessionLists,
+    Entropy, Refusals, Registry, ServiceList, SessionLists,
     health::HealthView,
     pair::{self, Identity},
     paths,
@@ -206,6 +206,19 @@ pub enum AssemblyError {
 ///
 /// In words for the person who started it.
 pub fn assemble<P: Port>(config: Config, parts: Vec<PortParts<P>>) -> Result<Assembly<P>, AssemblyError> {
+    assemble_from(config, parts, Entropy::system())
+}
+
+/// The same, its random choices taken from `entropy`.
+///
+/// # Errors
+///
+/// As [`assemble`].
+pub fn assemble_from<P: Port>(
+    config: Config,
+    parts: Vec<PortParts<P>>,
+    mut entropy: Entropy,
+) -> Result<Assembly<P>, AssemblyError> {
     let workers = config.cores.workers.len();
     let mut registry = Registry::new(&config)?;
     registry.replace(config.services.clone(), std::time::Instant::now())?;
@@ -216,7 +229,7 @@ pub fn assemble<P: Port>(config: Config, parts: Vec<PortParts<P>>) -> Result<Ass
     let links = Arc::new(Links::default());
     let relay = Arc::new(Relay::new(config.ports.len()));
     let mailbox = Arc::new(Mailbox::default());
-    let identity = Identity::new(&config);
+    let identity = Identity::new(&config, entropy.word());
     let counters: Vec<_> = (0..workers).map(|_| Arc::new(Counters::default())).collect();
     let backend_slots = Registry::backend_slots(&config) as usize;
     let backends: Vec<_> = (0..workers).map(|_| Arc::new(BackendCounters::new(backend_slots))).collect();
@@ -230,7 +243,7 @@ pub fn assemble<P: Port>(config: Config, parts: Vec<PortParts<P>>) -> Result<Ass
     );
 
     let peer = pair::peer(&config, &facts, identity)?;
-    let sync = pair::sync(&facts, far.journals, far.records);
+    let sync = pair::sync(&facts, far.journals, far.records, entropy.word());
     let ha = pair::ha(&config, identity, registry.neighborhood().announced());
     let (queues, outlet_ports) = split(parts);
     let build = |(number, (queues, rings)): (usize, (Vec<P>, Rings<P::Packet>))| {
@@ -246,6 +259,7 @@ pub fn assemble<P: Port>(config: Config, parts: Vec<PortParts<P>>) -> Result<Ass
                 backends: &backends,
             },
             &examined[number],
+            entropy.key(),
         )?;
         let counters = Arc::clone(&counters[number]);
         Ok(Worker::new(queues, settings, registry.reader(), routes.reader(), rings, counters))
@@ -258,7 +272,7 @@ pub fn assemble<P: Port>(config: Config, parts: Vec<PortParts<P>>) -> Result<Ass
         urgent: far.urgent,
         examined: examined.clone(),
         bfd: paths::sessions(&config)?,
-        seed: HashKey::random().word(),
+        seed: entropy.word(),
         neighbors: far.control,
         requests: far.requests,
         kernel: far.control_to_kernel,
@@ -337,6 +351,7 @@ fn settings(
     facts: &[PortFacts],
     plane: Plane<'_>,
     examined: &Arc<Examined>,
+    key: HashKey,
 ) -> Result<Settings, AssemblyError> {
     let nat = &config.nat;
     let instance = |name: &str| config.instance_id(name).unwrap_or_default();
@@ -358,7 +373,7 @@ fn settings(
         ports: ports.collect(),
         v4: V4::session_memory(room(local_addresses.has::<V4>())).map_err(memory)?,
         v6: V6::session_memory(room(local_addresses.has::<V6>())).map_err(memory)?,
-        key: HashKey::random(),
+        key,
         next_hops: Arc::clone(plane.next_hops),
         ownership: Arc::clone(plane.ownership),
         examined: Arc::clone(examined),

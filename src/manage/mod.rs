@@ -12,6 +12,7 @@
 pub mod api;
 mod assembly;
 mod commit;
+mod entropy;
 mod events;
 pub mod ha;
 pub mod health;
@@ -38,8 +39,11 @@ pub mod daemon;
 pub mod node;
 
 pub use assembly::KernelRings;
-pub use assembly::{Assembly, AssemblyError, Load, PortParts, PortStatus, Shared, assemble, routes};
+pub use assembly::{
+    Assembly, AssemblyError, Load, PortParts, PortStatus, Shared, assemble, assemble_from, routes,
+};
 pub use commit::{Changes, ChangesError, Transaction};
+pub use entropy::Entropy;
 pub use events::{EventLog, HISTORY, Record, Severity};
 pub use kernel_interface::{KernelInterfaceError, KernelInterfaces};
 pub use neighborhood::Neighborhood;

@@ -15,11 +15,7 @@ use crate::{
     types::{InstanceId, Mac, PortId},
 };
 use rtrb::{Consumer, Producer};
-use std::{
-    hash::{BuildHasher, RandomState},
-    net::IpAddr,
-    path::Path,
-};
+use std::{net::IpAddr, path::Path};
 
 /// Slots of each ring between a worker and the control core. At a million new sessions a second and worker, half of
 /// them ending, the control core may stand still for 10 ms before ranges have to be copied again.
@@ -33,22 +29,18 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    /// The name may be the same on both nodes; an address is not.
-    pub(super) fn new(config: &Config) -> Self {
+    /// The name may be the same on both nodes; an address is not. `random` is another at every start.
+    pub(super) fn new(config: &Config, random: u64) -> Self {
         let own = config.ports.iter().flat_map(|port| &port.addresses).next();
         let address = own.map_or_else(String::new, |own| own.address().to_string());
         let node = stable_hash(config.node.name.bytes().chain([b' ']).chain(address.bytes()));
-        Self { node: node.max(1), incarnation: random(0).max(1) }
+        Self { node: node.max(1), incarnation: random.max(1) }
     }
 }
 
 /// Whether sessions are shared: high availability is configured, and nobody has said no.
 pub(super) fn shares_sessions(config: &Config) -> bool {
     config.ha.as_ref().is_some_and(|ha| ha.sync.enabled)
-}
-
-fn random(number: u8) -> u64 {
-    RandomState::new().hash_one(number)
 }
 
 /// The link to the peer; `None` without high availability. Without an address the API will name one.
@@ -68,19 +60,15 @@ pub(super) fn peer(
     Ok(Some(PeerSettings { pair, addresses }))
 }
 
-/// Session sync, from the ends of the workers' rings; `None` without them.
+/// Session sync, from the ends of the workers' rings; `None` without them. `stream` is a number that nobody guesses.
 pub(super) fn sync(
     facts: &[PortFacts],
     journals: Vec<Consumer<Slot>>,
     records: Vec<Producer<Slot>>,
+    stream: u64,
 ) -> Option<SyncSettings> {
     let mtu = facts.iter().map(|facts| facts.mtu).min().unwrap_or(1500);
-    (!journals.is_empty()).then(|| SyncSettings {
-        journals,
-        records,
-        body_room: body_room(mtu),
-        stream: random(1),
-    })
+    (!journals.is_empty()).then(|| SyncSettings { journals, records, body_room: body_room(mtu), stream })
 }
 
 /// Whether witnesses are pinged.

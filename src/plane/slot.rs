@@ -23,7 +23,7 @@ const WALK: u8 = 0xf0;
 const RESET: u8 = 0xf1;
 const VERDICT: u8 = 0xf2;
 /// Bytes of each of these.
-const LOCAL: usize = 20;
+const LOCAL: usize = 28;
 
 /// What passes between a worker and the control core of one node and never leaves it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,8 +42,8 @@ pub enum Local {
     Verdict {
         /// On which stream.
         stream: u8,
-        /// A whole copy has come and was compared.
-        complete: bool,
+        /// The instances of which a whole copy has come and was compared, a bit each.
+        copied: u64,
         /// The ranges that differ.
         wrong: u128,
     },
@@ -97,14 +97,15 @@ impl Packed {
     /// A word between the two threads.
     pub fn local(local: Local) -> Self {
         let mut packed = Self::EMPTY;
-        let (kind, flag, stream, ranges) = match local {
-            Local::Walk { ranges } => (WALK, 0, 0, ranges),
-            Local::Reset { stream } => (RESET, 0, stream, 0),
-            Local::Verdict { stream, complete, wrong } => (VERDICT, u8::from(complete), stream, wrong),
+        let (kind, stream, ranges, instances) = match local {
+            Local::Walk { ranges } => (WALK, 0, ranges, 0),
+            Local::Reset { stream } => (RESET, stream, 0, 0),
+            Local::Verdict { stream, copied, wrong } => (VERDICT, stream, wrong, copied),
         };
         let room = packed.room();
-        room[..3].copy_from_slice(&[kind, flag, stream]);
-        room[4..LOCAL].copy_from_slice(&ranges.to_be_bytes());
+        room[..2].copy_from_slice(&[kind, stream]);
+        room[4..20].copy_from_slice(&ranges.to_be_bytes());
+        room[20..LOCAL].copy_from_slice(&instances.to_be_bytes());
         packed.length = LOCAL;
         packed
     }
@@ -145,15 +146,16 @@ impl Packed {
     /// What it says; `None` of slots that hold neither.
     pub fn message(&self) -> Option<Message> {
         let bytes = self.bytes();
-        let &[kind, flag, stream] = bytes.first_chunk()?;
+        let &[kind, stream] = bytes.first_chunk()?;
         if kind < WALK {
             return Record::decode(bytes).ok().map(|(record, _)| Message::Record(record));
         }
         let ranges = u128::from_be_bytes(*bytes.get(4..)?.first_chunk()?);
+        let instances = u64::from_be_bytes(*bytes.get(20..)?.first_chunk()?);
         Some(Message::Local(match kind {
             WALK => Local::Walk { ranges },
             RESET => Local::Reset { stream },
-            VERDICT => Local::Verdict { stream, complete: flag != 0, wrong: ranges },
+            VERDICT => Local::Verdict { stream, copied: instances, wrong: ranges },
             _ => return None,
         }))
     }
@@ -268,7 +270,7 @@ mod tests {
             Message::Record(Record::V6(record)),
             Message::Record(mark),
             Message::Local(Local::Walk { ranges: 1 << 127 | 1 }),
-            Message::Local(Local::Verdict { stream: 7, complete: true, wrong: 5 }),
+            Message::Local(Local::Verdict { stream: 7, copied: 1 << 63 | 1, wrong: 5 }),
         ];
         for round in 0..50 {
             for message in messages {

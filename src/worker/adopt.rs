@@ -48,7 +48,8 @@ pub(super) struct Adopter {
     sweep: Option<Place>,
     /// The copy that names sessions now.
     generation: u8,
-    complete: bool,
+    /// The instances of which a whole copy has come, a bit each: of what the peer owned when it made one.
+    copied: u64,
     /// Ranges that differ from the peer's, by instance.
     wrong: Box<[u128]>,
     /// The stream that verdicts are on.
@@ -56,7 +57,7 @@ pub(super) struct Adopter {
     reported: Verdict,
 }
 
-type Verdict = (u8, bool, u128);
+type Verdict = (u8, u64, u128);
 
 impl Adopter {
     pub(super) fn new(ring: Consumer<Slot>, instances: u8) -> Self {
@@ -65,22 +66,22 @@ impl Adopter {
             begun: None,
             sweep: None,
             generation: 0,
-            complete: false,
+            copied: 0,
             wrong: vec![0; usize::from(instances)].into_boxed_slice(),
             stream: 0,
-            reported: (0, false, 0),
+            reported: (0, 0, 0),
         }
     }
 
     /// A new stream: what was compared before counts no more.
     fn reset(&mut self, stream: u8) {
-        (self.begun, self.sweep, self.complete) = (None, None, false);
+        (self.begun, self.sweep, self.copied) = (None, None, 0);
         self.stream = stream;
         self.wrong.fill(0);
     }
 
     fn verdict(&self) -> Verdict {
-        (self.stream, self.complete, self.wrong.iter().fold(0, |all, wrong| all | wrong))
+        (self.stream, self.copied, self.wrong.iter().fold(0, |all, wrong| all | wrong))
     }
 }
 
@@ -137,9 +138,9 @@ impl Adoption<'_> {
         if verdict == self.adopter.reported {
             return;
         }
-        let (stream, complete, wrong) = verdict;
+        let (stream, copied, wrong) = verdict;
         let journal = self.context.journal.as_mut();
-        if journal.is_some_and(|journal| journal.report(Local::Verdict { stream, complete, wrong })) {
+        if journal.is_some_and(|journal| journal.report(Local::Verdict { stream, copied, wrong })) {
             self.adopter.reported = verdict;
         }
     }
@@ -158,7 +159,9 @@ impl Adoption<'_> {
             Mark::Range { range, instance, digest, .. } => self.compare(range, instance, digest),
             Mark::End { generation, .. } => {
                 let ended = self.adopter.begun.take_if(|begun| begun.generation == generation);
-                self.adopter.complete |= ended.is_some_and(|begun| begun.ranges == ALL_RANGES);
+                if let Some(begun) = ended.filter(|begun| begun.ranges == ALL_RANGES) {
+                    self.adopter.copied |= begun.instances;
+                }
             }
             Mark::Term { .. } => {}
         }
@@ -166,9 +169,10 @@ impl Adoption<'_> {
 
     /// A digest means something once there was a copy to compare: at the end of one, and ever after the first.
     fn compare(&mut self, range: u8, instance: InstanceId, digest: Digest) {
-        let copied = self.adopter.begun.is_some_and(|begun| begun.ranges >> range & 1 == 1);
+        let of_this_copy = self.adopter.begun.is_some_and(|begun| begun.ranges >> range & 1 == 1);
+        let of_a_whole_copy = self.adopter.copied >> instance.0.min(63) & 1 == 1;
         let Some(journal) = &self.context.journal else { return };
-        if !(self.adopter.complete || copied) || journal.serves(instance) {
+        if !(of_a_whole_copy || of_this_copy) || journal.serves(instance) {
             return;
         }
         let differs = journal.digests.get(instance, range) != digest;

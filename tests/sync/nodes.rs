@@ -197,6 +197,42 @@ fn a_master_that_comes_back_takes_the_sessions_of_the_other() {
     }
 }
 
+/// Both nodes start, and follow each other's stream, before either serves: what they copied then was nothing.
+#[test]
+fn a_copy_made_before_its_instance_was_served_counts_for_nothing() {
+    let mut world = World::in_sync(Setup { workers: [3, 3], ..Setup::default() });
+    for number in 0..2000 {
+        world.open(0, World::client(Protocol::Tcp, 4, number));
+    }
+    world.nodes[0].set(HaState::Backup, 1);
+    world.restart(1, HaState::Backup, 1);
+    // The second takes the first's stream from the beginning: everything but what the instance has.
+    world.run(Duration::from_millis(50));
+    assert!(world.nodes[1].gauge(SyncGauge::FramesReceived) > 0, "nothing was copied");
+    assert!(!world.nodes[1].sync().in_sync(), "nobody serves");
+    world.nodes[0].set(HaState::Master, 2);
+    world.until("in sync", |world| world.nodes[1].sync().in_sync());
+    assert_eq!(world.nodes[1].sessions(), 2000, "in sync without the sessions");
+    world.assert_equal();
+}
+
+/// A node that was restarted knows of a higher term than the owner's, until the owner raises its own.
+#[test]
+fn a_copy_of_which_something_was_refused_counts_for_nothing() {
+    let mut world = World::in_sync(Setup { workers: [3, 3], ..Setup::default() });
+    for number in 0..200 {
+        world.open(0, World::client(Protocol::Tcp, 4, number));
+    }
+    world.restart(1, HaState::Backup, 9);
+    world.run(Duration::from_millis(50));
+    assert!(world.nodes[1].gauge(SyncGauge::OldTerm) >= 200, "nothing was refused");
+    assert!(!world.nodes[1].sync().in_sync(), "in sync without the sessions");
+    world.nodes[0].set(HaState::Master, 10);
+    world.until("in sync", |world| world.nodes[1].sync().in_sync());
+    assert_eq!(world.nodes[1].sessions(), 200);
+    world.assert_equal();
+}
+
 /// A planned switchover: nobody restarts, the roles change.
 #[test]
 fn roles_can_be_exchanged_and_back() {

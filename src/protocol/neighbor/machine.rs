@@ -178,6 +178,18 @@ impl Neighbors {
         }
     }
 
+    /// As [`Self::want`], of one that cannot wait: while its MAC is unknown it is asked for as often as anybody may be,
+    /// however long it has not answered.
+    pub fn urge(&mut self, port: PortId, address: IpAddr, now: Instant) {
+        let wanted = self.want(port, address, now);
+        let slot = self.slots.find(&(port, address)).filter(|_| !matches!(wanted, Wanted::Known { .. }));
+        if let Some(slot) = slot
+            && let Some(entry) = self.slots.get(slot)
+        {
+            self.deadlines.set(slot, entry.askable(now));
+        }
+    }
+
     /// The link that the neighbour in a slot is behind came up: if it is needed, it is asked again without waiting.
     pub fn renew(&mut self, slot: NextHopId, now: Instant) {
         let Some(entry) = self.slots.get(slot) else { return };

@@ -188,6 +188,33 @@ fn a_pinned_next_hop_is_asked_at_once_fast_at_first_and_for_ever() {
 }
 
 #[test]
+fn who_cannot_wait_asks_ten_times_a_second_whatever_the_back_off() {
+    for pinned in [true, false] {
+        let mut bench = Bench::new(8);
+        if pinned {
+            bench.pin(v4(1));
+        }
+        bench.want(v4(1));
+        bench.run(ms(60_000));
+        let mut asked = 0;
+        for _ in 0..20 {
+            bench.machine.urge(LAN, v4(1).into(), bench.now);
+            asked += asks(&bench.run_for(Duration::from_millis(100))).len();
+        }
+        assert!((18..=20).contains(&asked), "{asked} questions in two seconds, pinned {pinned}");
+        for _ in 0..100 {
+            bench.machine.urge(LAN, v4(1).into(), bench.now);
+            asked += asks(&bench.run_for(Duration::from_millis(1))).len();
+        }
+        assert!(asked <= 21, "no more often for being asked more often");
+        bench.reply(v4(1), MAC);
+        assert_eq!(bench.published(v4(1)), Some(MAC));
+        bench.machine.urge(LAN, v4(1).into(), bench.now);
+        assert!(bench.run_for(Duration::from_secs(1)).iter().all(|(_, it)| !matches!(it, Effect::Ask(_))));
+    }
+}
+
+#[test]
 fn an_answer_makes_a_neighbor_reachable_and_published() {
     let mut bench = Bench::new(4);
     let slot = bench.pin(v4(1));
