@@ -120,7 +120,7 @@ pub(super) enum Bench {
     },
     /// Two complete nodes; the one that serves is stopped, again and again: what the clients notice
     Failover {
-        /// Established sessions, all of them synced: a million takes about 1 GB of memory
+        /// Established sessions, all of them synced: a million takes about 0.5 GB of memory
         #[arg(long, default_value_t = 1_000_000)]
         sessions: u32,
         /// BFD's interval in microseconds; the multiplier is 3

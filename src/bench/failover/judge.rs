@@ -164,7 +164,10 @@ impl Judge {
         while self.node(other, |node| node.next_change().is_some()) {}
         self.segment.begin(Task::Probe);
         let probing_since = self.now();
-        self.wait("forward probes", |judge| judge.now().since(probing_since) >= PROBED)?;
+        self.wait("forward probes", |judge| {
+            judge.now().since(probing_since) >= PROBED
+                && judge.segment.forwarded_at(server).is_some_and(|at| at > probing_since)
+        })?;
         let stopped = self.nodes[server].take().ok_or("nobody serves")?;
         let (before, died_at) = (stopped.sessions(), stopped.now());
         self.stopped_at = died_at;
