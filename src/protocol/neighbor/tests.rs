@@ -202,11 +202,12 @@ fn who_cannot_wait_asks_ten_times_a_second_whatever_the_back_off() {
             asked += asks(&bench.run_for(Duration::from_millis(100))).len();
         }
         assert!((18..=20).contains(&asked), "{asked} questions in two seconds, pinned {pinned}");
+        let mut again = 0;
         for _ in 0..100 {
             bench.machine.urge(LAN, v4(1).into(), bench.now);
-            asked += asks(&bench.run_for(Duration::from_millis(1))).len();
+            again += asks(&bench.run_for(Duration::from_millis(1))).len();
         }
-        assert!(asked <= 21, "no more often for being asked more often");
+        assert!((1..=2).contains(&again), "{again}: no more often for being urged more often");
         bench.reply(v4(1), MAC);
         assert_eq!(bench.published(v4(1)), Some(MAC));
         bench.machine.urge(LAN, v4(1).into(), bench.now);
