@@ -181,12 +181,13 @@ impl Neighbors {
     /// As [`Self::want`], of one that cannot wait: while its MAC is unknown it is asked for as often as anybody may be,
     /// however long it has not answered.
     pub fn urge(&mut self, port: PortId, address: IpAddr, now: Instant) {
-        let wanted = self.want(port, address, now);
-        let slot = self.slots.find(&(port, address)).filter(|_| !matches!(wanted, Wanted::Known { .. }));
-        if let Some(slot) = slot
+        self.want(port, address, now);
+        if let Some(slot) = self.slots.find(&(port, address))
             && let Some(entry) = self.slots.get(slot)
+            && matches!(entry.state, State::Incomplete | State::Failed)
         {
-            self.deadlines.set(slot, entry.askable(now));
+            let askable = entry.askable(now);
+            self.enter(slot, State::Incomplete, None, now, askable);
         }
     }
 

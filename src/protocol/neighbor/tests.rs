@@ -201,7 +201,8 @@ fn who_cannot_wait_asks_ten_times_a_second_whatever_the_back_off() {
             bench.machine.urge(LAN, v4(1).into(), bench.now);
             asked += asks(&bench.run_for(Duration::from_millis(100))).len();
         }
-        assert!((18..=20).contains(&asked), "{asked} questions in two seconds, pinned {pinned}");
+        // Both ends of the two seconds count.
+        assert!((19..=21).contains(&asked), "{asked} questions in two seconds, pinned {pinned}");
         let mut again = 0;
         for _ in 0..100 {
             bench.machine.urge(LAN, v4(1).into(), bench.now);
