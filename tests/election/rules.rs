@@ -120,6 +120,24 @@ fn r2_an_isolated_standby_does_not_take_over_when_its_gateway_is_back_first() {
     bench.expect(Role::Standby, Role::Alone, Reason::PeerSilent);
 }
 
+/// Seen in the lab: a node whose witness missed an answer now and then waited for ever.
+#[test]
+fn r2_an_answer_that_is_late_now_and_then_does_not_put_off_a_lone_start() {
+    let mut bench = Bench::new();
+    for _ in 0..(LONE_START_MS + 200) / 41 {
+        bench.gateways = Gateways::NotAsked;
+        bench.run(40);
+        bench.gateways = Gateways::Answer;
+        bench.step();
+    }
+    assert_eq!(bench.role(), Role::Alone);
+    // Without any answer it does wait.
+    let mut bench = Bench::new();
+    bench.gateways = Gateways::Silent;
+    bench.run(3 * LONE_START_MS);
+    assert_eq!(bench.role(), Role::Sync);
+}
+
 #[test]
 fn r2_a_loop_that_stood_still_has_not_listened() {
     let mut bench = Bench::new();

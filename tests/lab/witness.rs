@@ -40,10 +40,13 @@ fn an_isolated_node_neither_keeps_nor_takes_the_vips(kind: &str) {
     assert_eq!(ask(&pair), 200, "{kind}");
     plug(&pair.lab, &pair.nodes[1], true);
     let again = hitless_lab::wait_for(PATIENCE, || {
+        let hears = |node: &Node| node.hitless("get bfd").is_ok_and(|table| table.contains("BFDUp"));
         let ready = pair.nodes[1].hitless("get hastate -o json").ok()?.contains("\"ready\": true");
-        ready.then_some(())
+        (ready && pair.nodes.iter().all(hears)).then_some(())
     });
     assert!(again.is_some(), "{kind}: {}", pair.nodes[1].hitless("get hastate -o json").unwrap());
+    // A moment of calm: the standby has heard the MASTER, and the gateway.
+    thread::sleep(Duration::from_secs(1));
 
     // The MASTER hears nobody any more: it gives the VIPs up, and the other claims them.
     plug(&pair.lab, &pair.nodes[0], false);

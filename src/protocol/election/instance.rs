@@ -163,7 +163,7 @@ impl Election {
         };
         // A peer whose hellos are understood but do not name the instance cannot serve it.
         let quiet = heard.is_none() && (!situation.hears() || situation.talking);
-        if !quiet || situation.stood_still || !situation.evidence.fresh(situation.at) {
+        if !quiet || situation.stood_still || situation.evidence.lost() {
             self.quiet_since = situation.at;
         }
         let well = self.role == Role::Standby && situation.hears() && heard.is_some_and(Heard::serves);
@@ -179,7 +179,8 @@ impl Election {
     }
 
     pub(super) fn quiet_long_enough(&self, situation: &Situation) -> bool {
-        self.quiet_since + self.settings.lone_start <= situation.at
+        // An answer that is late for once does not begin it anew; at its end there must be one.
+        self.quiet_since + self.settings.lone_start <= situation.at && situation.evidence.fresh(situation.at)
     }
 
     /// Nothing of this node's own keeps it from serving.

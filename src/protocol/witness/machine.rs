@@ -27,10 +27,11 @@ impl Check {
     /// How often to ask, beside a peer that is heard every `bfd`. Routers police what their control plane answers; what
     /// they forward comes back as fast as the peer speaks.
     pub fn interval(self, bfd: Option<Duration>) -> Duration {
-        const ECHO: Duration = Duration::from_millis(1);
-        match self {
-            Self::Arp | Self::Ping => Duration::from_millis(10),
-            Self::BfdEcho => bfd.map_or(ECHO, |bfd| bfd.clamp(Duration::from_micros(50), ECHO)),
+        const SLOW: Duration = Duration::from_millis(10);
+        match (self, bfd) {
+            (Self::Arp | Self::Ping, _) => SLOW,
+            (Self::BfdEcho, Some(bfd)) => bfd.clamp(Duration::from_micros(50), SLOW),
+            (Self::BfdEcho, None) => Duration::from_millis(1),
         }
     }
 }
