@@ -1,7 +1,8 @@
 //! The cores that measuring threads run on, and what is wrong with them.
 
+use crate::config::Timing;
 use core_affinity::CoreId;
-use std::fs;
+use std::{collections::BTreeSet, path::Path};
 
 /// Cores for a number of polling loops.
 #[derive(Clone, Debug)]
@@ -15,18 +16,19 @@ pub(super) struct Cores {
 impl Cores {
     /// So many, the highest there are: interrupts and other programs prefer the lowest.
     pub(super) fn for_loops(count: usize) -> Self {
-        let listed = fs::read_to_string("/sys/devices/system/cpu/isolated").unwrap_or_default();
-        Self::choose(core_affinity::get_core_ids().unwrap_or_default(), &isolated(&listed), count)
+        let isolated = Timing::read(Path::new("/")).isolated;
+        Self::choose(core_affinity::get_core_ids().unwrap_or_default(), &isolated, count)
     }
 
-    fn choose(mut all: Vec<CoreId>, isolated: &[usize], count: usize) -> Self {
+    fn choose(mut all: Vec<CoreId>, isolated: &BTreeSet<u16>, count: usize) -> Self {
         let available = all.len();
-        all.sort_by_key(|core| (!isolated.contains(&core.id), std::cmp::Reverse(core.id)));
+        let is_isolated = |core: &CoreId| u16::try_from(core.id).is_ok_and(|id| isolated.contains(&id));
+        all.sort_by_key(|core| (!is_isolated(core), std::cmp::Reverse(core.id)));
         all.truncate(count);
         if all.len() < count {
             all.clear();
         }
-        let isolated = !all.is_empty() && all.iter().all(|core| isolated.contains(&core.id));
+        let isolated = !all.is_empty() && all.iter().all(is_isolated);
         Self { loops: all, isolated, available }
     }
 
@@ -54,22 +56,14 @@ impl Cores {
     }
 }
 
-/// From a list as the kernel writes it: `2-3,6`.
-fn isolated(list: &str) -> Vec<usize> {
-    let ranges = list.trim().split(',').filter_map(|part| {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        Some(first.parse().ok()?..=last.parse().ok()?)
-    });
-    ranges.flatten().collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::core_list;
 
     fn chosen(count: usize, listed: &str, loops: usize) -> (Vec<usize>, bool) {
         let all = (0..count).map(|id| CoreId { id }).collect();
-        let cores = Cores::choose(all, &isolated(listed), loops);
+        let cores = Cores::choose(all, &core_list(listed).collect(), loops);
         (cores.loops.iter().map(|core| core.id).collect(), cores.isolated)
     }
 

@@ -51,6 +51,8 @@ pub use port_range::{PortRange, PortRangeParseError};
 pub use report::{Mistake, Mistakes};
 pub use service::{Backend, ClientAddress, Mode, Scheduler, Service};
 pub use timing::{Timing, core_list};
+#[cfg(feature = "dpdk")]
+pub(crate) use timing::{names, text};
 
 pub(crate) use text::{is_edge, is_host};
 

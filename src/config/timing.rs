@@ -31,13 +31,18 @@ impl Timing {
     }
 }
 
-fn text(root: &Path, path: &str) -> String {
+/// What stands in a file below `root`; nothing if there is none.
+pub(crate) fn text(root: &Path, path: &str) -> String {
     fs::read_to_string(root.join(path)).unwrap_or_default()
 }
 
-fn names(root: &Path, path: &str) -> impl Iterator<Item = String> {
+/// Names in a directory below `root`, in order.
+pub(crate) fn names(root: &Path, path: &str) -> Vec<String> {
     let entries = fs::read_dir(root.join(path)).into_iter().flatten();
-    entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+    let mut names: Vec<String> =
+        entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
+    names.sort();
+    names
 }
 
 /// The cores of a list as the kernel writes it, `0-3,8`; what is no range is left out.
@@ -50,8 +55,8 @@ pub fn core_list(list: &str) -> impl Iterator<Item = u16> {
 }
 
 fn governors(root: &Path) -> BTreeMap<u16, String> {
-    let cpus =
-        names(root, "sys/devices/system/cpu").filter_map(|name| name.strip_prefix("cpu")?.parse().ok());
+    let cpus = names(root, "sys/devices/system/cpu");
+    let cpus = cpus.iter().filter_map(|name| name.strip_prefix("cpu")?.parse().ok());
     let governor = |core: u16| {
         text(root, &format!("sys/devices/system/cpu/cpu{core}/cpufreq/scaling_governor")).trim().to_owned()
     };
@@ -63,7 +68,7 @@ fn interrupts(root: &Path) -> BTreeMap<u16, usize> {
     let mut counts = BTreeMap::new();
     let handled =
         |number: &String| !text(root, &format!("sys/kernel/irq/{number}/actions")).trim().is_empty();
-    for number in names(root, "sys/kernel/irq").filter(handled) {
+    for number in names(root, "sys/kernel/irq").into_iter().filter(handled) {
         for core in core_list(&text(root, &format!("proc/irq/{number}/effective_affinity_list"))) {
             *counts.entry(core).or_default() += 1;
         }

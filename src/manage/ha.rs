@@ -246,6 +246,16 @@ mod tests {
     use crate::manage::RefusalKind;
 
     #[test]
+    fn an_interval_is_held_if_the_peer_would_have_borne_the_latest_packet() {
+        let us = Duration::from_micros;
+        for (late, multiplier, interval) in
+            [(0, 3, 50), (100, 3, 50), (101, 3, 51), (4000, 5, 1000), (30, 1, 300)]
+        {
+            assert_eq!(held(us(late), multiplier), us(interval), "{late} us late, times {multiplier}");
+        }
+    }
+
+    #[test]
     fn a_node_alone_says_what_is_true() {
         let ownership = Arc::new(Ownership::new(1));
         let node = Standalone::new(&Config::default(), Arc::clone(&ownership), Arc::default());

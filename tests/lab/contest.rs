@@ -3,8 +3,8 @@
 use hitless_lab::{BfdParameters, Contender, contest};
 use std::{path::Path, time::Duration};
 
-/// Each is found to notice and to take over; `make contest` prints how fast. Where both have the same times, the
-/// detection time of 150 ms, no earlier and no detector of ours later than a machine that stands still explains.
+/// Each is found to notice and to take over, and not before its time: 150 ms of silence, three advertisements and the skew.
+/// `make contest` prints how fast.
 #[test]
 fn frr_keepalived_and_this_node_notice_and_take_over() {
     let times = BfdParameters { interval_ms: 50, multiplier: 3 };

@@ -24,10 +24,7 @@ fn plug(lab: &Lab, node: &Node, plugged: bool) {
 /// The client is the gateway: it forwards, and answers ARP and pings.
 fn an_isolated_node_neither_keeps_nor_takes_the_vips(kind: &str) {
     let check = format!("gateway_check = [\"10.77.0.1\"]\ngateway_check_type = \"{kind}\"");
-    let pair = Pair::with(|config, own| {
-        // Both wait for the witness before they start: it is there first.
-        (config, format!("priority = {}\n{check}", 200 - 100 * own))
-    });
+    let pair = Pair::with(|config, own| (config, format!("priority = {}\n{check}", 200 - 100 * own)));
     let ask = |pair: &Pair| pair.client.namespace.enter(|| fetch(vip(), "/name", PATIENCE)).unwrap().status;
     assert_eq!(ask(&pair), 200, "{kind}");
     thread::sleep(Duration::from_secs(1));

@@ -1,8 +1,8 @@
 //! What the machine gives a poll-mode program: huge pages, cores, rights. Read from `/sys` and `/proc` below
 //! a root directory, so that a test can lay one out.
 
-use crate::config::{Timing, core_list};
-use std::{fs, path::Path};
+use crate::config::{Timing, core_list, names, text};
+use std::path::Path;
 
 /// Bits of `linux/capability.h`: interfaces and raw sockets; memory locked beyond the limit.
 const NET_RIGHTS: u64 = 1 << 12 | 1 << 13;
@@ -70,21 +70,6 @@ impl Host {
     pub fn free_huge_mb(&self) -> u64 {
         self.hugepages.iter().map(|pages| pages.free * pages.size_kb / 1024).sum()
     }
-}
-
-pub(super) fn text(root: &Path, path: &str) -> String {
-    fs::read_to_string(root.join(path)).unwrap_or_default()
-}
-
-/// Names in a directory, in order.
-pub(super) fn names(root: &Path, path: &str) -> Vec<String> {
-    let mut names: Vec<String> = fs::read_dir(root.join(path))
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .collect();
-    names.sort();
-    names
 }
 
 fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {

@@ -1,6 +1,6 @@
 //! The machine's PCI network cards and who holds them, from `/sys/bus/pci`.
 
-use super::host::{names, text};
+use crate::config::{names, text};
 use std::{fs, path::Path};
 
 const DEVICES: &str = "sys/bus/pci/devices";
