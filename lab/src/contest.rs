@@ -7,8 +7,7 @@
 //! ```
 
 use crate::{
-    BfdParameters, Capture, Error, Frr, Host, Keepalived, Lab, Nginx, Node, NodeConfig, Program, Result,
-    wait_for,
+    BfdParameters, Capture, Error, Frr, Host, Keepalived, Lab, Nginx, Node, NodeConfig, Result, wait_for,
 };
 use std::{
     net::IpAddr,
@@ -122,14 +121,13 @@ fn hitless(
     nodes[0].wait_for_state("MASTER", PATIENCE)?;
     nodes[1].wait_until_ready(PATIENCE)?;
     thread::sleep(SETTLE);
-    let [dies, lives] = hosts;
-    let mut nodes = nodes.into_iter();
-    let mut victim: Option<Program> = nodes.next().map(|node| node.program);
-    let _survivor = nodes.next();
-    timed(lab, dies, lives, "bfd.sta == 1", Some(VIP), || {
-        if let Some(program) = &mut victim {
-            program.kill();
-        }
+    // A machine that stood still may have changed who serves: that one dies.
+    let serving = nodes.iter().position(|node| node.state().is_ok_and(|state| state == "MASTER"));
+    let mut victim = nodes.remove(serving.ok_or_else(|| Error::Late("nobody serves".into()))?);
+    let survivor = nodes.remove(0);
+    let (dies, lives) = (victim.host.clone(), survivor.host.clone());
+    timed(lab, &dies, &lives, "bfd.sta == 1", Some(VIP), || {
+        victim.program.kill();
         Ok(())
     })
 }
