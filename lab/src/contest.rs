@@ -9,16 +9,13 @@
 use crate::{
     BfdParameters, Capture, Error, Frr, Host, Keepalived, Lab, Nginx, Node, NodeConfig, Result, wait_for,
 };
-use std::{
-    net::IpAddr,
-    path::Path,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{net::IpAddr, path::Path, thread, time::Duration};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 /// So long a pair is left alone before one of it dies: first sendings and slow starts are over.
 const SETTLE: Duration = Duration::from_secs(2);
+/// The survivor has announced itself by then.
+const AFTERMATH: Duration = Duration::from_secs(1);
 const VIP: &str = "10.77.0.100";
 
 /// Who takes part.
@@ -89,19 +86,18 @@ fn frr(lab: &Lab, [dies, lives]: &[Host; 2], parameters: BfdParameters) -> Resul
     let survivor = Frr::start(lab, lives, IpAddr::from(dies.v4), parameters)?;
     wait_for(PATIENCE, || survivor.peer().ok().filter(|peer| peer["status"] == "up").map(drop))
         .ok_or_else(|| Error::Late("FRR's session does not come up".into()))?;
-    thread::sleep(SETTLE);
-    timed(lab, dies, lives, "bfd.sta == 1", None, || {
-        victim.bfdd().kill();
-        Ok(())
-    })
+    let capture = watch(lab, dies)?;
+    victim.bfdd().kill();
+    read(capture, dies, lives, "bfd.sta == 1", None)
 }
 
 fn vrrp(lab: &Lab, [dies, lives]: &[Host; 2], centis: u32) -> Result<Trial> {
     let mut victim = Keepalived::vrrp(lab, dies, 200, centis, VIP)?;
     victim.program.wait_for("MASTER STATE", PATIENCE)?;
     let _survivor = Keepalived::vrrp(lab, lives, 100, centis, VIP)?;
-    thread::sleep(SETTLE);
-    timed(lab, dies, lives, "vrrp", Some(VIP), || victim.crash())
+    let capture = watch(lab, dies)?;
+    victim.crash()?;
+    read(capture, dies, lives, "vrrp", Some(VIP))
 }
 
 fn hitless(
@@ -120,35 +116,27 @@ fn hitless(
     }
     nodes[0].wait_for_state("MASTER", PATIENCE)?;
     nodes[1].wait_until_ready(PATIENCE)?;
-    thread::sleep(SETTLE);
+    let capture = watch(lab, &hosts[0])?;
     // A machine that stood still may have changed who serves: that one dies.
     let serving = nodes.iter().position(|node| node.state().is_ok_and(|state| state == "MASTER"));
     let mut victim = nodes.remove(serving.ok_or_else(|| Error::Late("nobody serves".into()))?);
     let survivor = nodes.remove(0);
-    let (dies, lives) = (victim.host.clone(), survivor.host.clone());
-    timed(lab, &dies, &lives, "bfd.sta == 1", Some(VIP), || {
-        victim.program.kill();
-        Ok(())
-    })
+    victim.program.kill();
+    read(capture, &victim.host, &survivor.host, "bfd.sta == 1", Some(VIP))
 }
 
-/// Captures on the bridge while `kill` does its work, and reads the times.
-fn timed(
-    lab: &Lab,
-    dies: &Host,
-    lives: &Host,
-    notices: &str,
-    vip: Option<&str>,
-    kill: impl FnOnce() -> Result<()>,
-) -> Result<Trial> {
-    let filter = "udp port 3784 or arp or proto 112";
-    let capture =
-        Capture::start(lab.bridge(), "br0", filter, &lab.folder().join(format!("{}.pcap", dies.name)))?;
-    // What was said before counts as the victim's.
-    thread::sleep(Duration::from_millis(300));
-    let killed = Instant::now();
-    kill()?;
-    thread::sleep(Duration::from_secs(1).saturating_sub(killed.elapsed()));
+/// Captures on the bridge, and leaves a pair alone. The beginning of a capture holds a machine up for some 100 ms, longer
+/// than a peer waits: who serves is to be asked after it.
+fn watch(lab: &Lab, host: &Host) -> Result<Capture> {
+    let file = lab.folder().join(format!("{}.pcap", host.name));
+    let capture = Capture::start(lab.bridge(), "br0", "udp port 3784 or arp or proto 112", &file)?;
+    thread::sleep(SETTLE);
+    Ok(capture)
+}
+
+/// Waits for what the survivor does, and reads the times.
+fn read(capture: Capture, dies: &Host, lives: &Host, notices: &str, vip: Option<&str>) -> Result<Trial> {
+    thread::sleep(AFTERMATH);
     let captured = capture.finish()?;
     let times = |filter: &str| -> Result<Vec<f64>> {
         let lines = captured.fields(filter, &["frame.time_epoch"])?;
