@@ -19,8 +19,8 @@ use std::path::Path;
 const ROUNDS: usize = 5;
 /// Packets beside those a capture holds.
 const SPARE_PACKETS: u32 = 16_384;
-/// What a packet buffer takes, with all that belongs to it.
-const BUFFER_BYTES: u64 = 2560;
+/// What a packet buffer takes, with all that belongs to it: a page of its own, where there are no huge ones.
+const BUFFER_BYTES: u64 = 4096;
 /// What no device brings in this time does not come.
 const PATIENCE_S: f64 = 10.0;
 

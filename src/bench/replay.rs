@@ -29,7 +29,7 @@ pub(super) struct Frame {
 }
 
 impl Frame {
-    pub(super) fn empty() -> Box<Self> {
+    fn empty() -> Box<Self> {
         Box::new(Self { bytes: [0; HEADROOM + ROOM], start: HEADROOM as u16, end: HEADROOM as u16, stamp: 0 })
     }
 
@@ -134,6 +134,11 @@ pub(super) struct Replay {
 impl Replay {
     pub(super) fn new(buffers: usize, burst: usize) -> Self {
         Self { deck: Deck::default(), free: Free::new(buffers), burst }
+    }
+
+    /// Takes a buffer back that was not sent.
+    pub(super) fn give(&mut self, frame: Box<Frame>) {
+        self.free.give(frame);
     }
 }
 

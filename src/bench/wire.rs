@@ -13,10 +13,11 @@ use super::{
 };
 use crate::{
     packet::{Family, Tuple},
-    port::{Burst, Port},
+    port::{Burst, Checksum, Packet, Port},
+    types::Instant,
 };
 use hdrhistogram::Histogram;
-use std::{collections::VecDeque, marker::PhantomData};
+use std::{cell::RefCell, collections::VecDeque, marker::PhantomData, mem};
 
 /// Longer than a turn takes; then somebody else had the core.
 const STOLEN_S: f64 = 50e-6;
@@ -83,11 +84,68 @@ impl Random {
     }
 }
 
+thread_local! {
+    /// Buffers of packets that were dropped: what a mempool's cache of its core is to a NIC's.
+    static DROPPED: RefCell<Vec<Box<Frame>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A packet of a [`Wire`]. Dropping it costs what dropping a NIC's costs, not a way through the heap.
+#[derive(Debug)]
+pub(super) struct Lent(Option<Box<Frame>>);
+
+impl Drop for Lent {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(frame) = self.0.take() {
+            DROPPED.with_borrow_mut(|dropped| dropped.push(frame));
+        }
+    }
+}
+
+impl Packet for Lent {
+    #[inline]
+    fn data(&self) -> &[u8] {
+        self.0.as_ref().map_or(&[], Packet::data)
+    }
+
+    #[inline]
+    fn data_mut(&mut self) -> &mut [u8] {
+        self.0.as_mut().map_or(&mut [], Packet::data_mut)
+    }
+
+    #[inline]
+    fn length(&self) -> usize {
+        self.0.as_ref().map_or(0, Packet::length)
+    }
+
+    fn resize(&mut self, length: usize) -> bool {
+        self.0.as_mut().is_some_and(|frame| frame.resize(length))
+    }
+
+    fn move_start(&mut self, delta: isize) -> bool {
+        self.0.as_mut().is_some_and(|frame| frame.move_start(delta))
+    }
+
+    fn received_at(&self) -> Option<Instant> {
+        None
+    }
+
+    fn ip_checksum(&self) -> Checksum {
+        Checksum::Unknown
+    }
+
+    fn l4_checksum(&self) -> Checksum {
+        Checksum::Unknown
+    }
+
+    fn prefetch(&self) {}
+}
+
 /// What a live port has.
 #[derive(Debug)]
 struct Live {
     deck: Deck,
-    queue: VecDeque<Box<Frame>>,
+    queue: VecDeque<Lent>,
     saturated: bool,
     known: Arrivals,
     new: Arrivals,
@@ -204,7 +262,7 @@ impl Live {
             let length = self.deck.length();
             frame.fill(self.deck.deal(), length);
             frame.stamp = now;
-            self.queue.push_back(frame);
+            self.queue.push_back(Lent(Some(frame)));
         }
         let now = now as f64;
         while !self.saturated && self.known.next.min(self.new.next) <= now {
@@ -230,7 +288,7 @@ impl Live {
                 frame.fill(self.deck.deal(), length);
                 frame.stamp = at;
             }
-            self.queue.push_back(frame);
+            self.queue.push_back(Lent(Some(frame)));
         }
     }
 }
@@ -249,25 +307,34 @@ impl<F: Family> Dealer for Wire<F> {
 }
 
 impl<F: Family> Port for Wire<F> {
-    type Packet = Box<Frame>;
+    type Packet = Lent;
 
-    fn receive(&mut self, burst: &mut Burst<Box<Frame>>) -> usize {
+    fn receive(&mut self, burst: &mut Burst<Lent>) -> usize {
         let begun = self.clock.raw();
-        let Some(live) = &mut self.live else { return self.replay.receive(burst) };
-        let now = live.settle(begun);
         let replay = &mut self.replay;
-        live.arrive::<F>(now, &self.shape, || replay.allocate().or_else(|| Some(Frame::empty())));
+        DROPPED.with_borrow_mut(|dropped| dropped.drain(..).for_each(|frame| replay.give(frame)));
+        let Some(live) = &mut self.live else {
+            let mut frames = Burst::new();
+            replay.receive(&mut frames);
+            let count = frames.len().min(burst.remaining_capacity());
+            burst.extend(frames.into_iter().map(|frame| Lent(Some(frame))));
+            return count;
+        };
+        let now = live.settle(begun);
+        live.arrive::<F>(now, &self.shape, || replay.allocate());
         let count = live.queue.len().min(burst.remaining_capacity());
         burst.extend(live.queue.drain(..count));
         live.resume(self.clock.raw());
         count
     }
 
-    fn transmit(&mut self, burst: &mut Burst<Box<Frame>>) -> usize {
+    fn transmit(&mut self, burst: &mut Burst<Lent>) -> usize {
         let begun = self.clock.raw();
-        let Some(live) = &mut self.live else { return self.replay.transmit(burst) };
+        let mut frames: Burst<Box<Frame>> =
+            mem::take(burst).into_iter().filter_map(|mut lent| lent.0.take()).collect();
+        let Some(live) = &mut self.live else { return self.replay.transmit(&mut frames) };
         let now = live.settle(begun);
-        for frame in burst.iter() {
+        for frame in &frames {
             if frame.stamp & NEW != 0 {
                 live.new.fate.forwarded += 1;
             } else {
@@ -276,12 +343,12 @@ impl<F: Family> Port for Wire<F> {
                 let _ = live.waits.record(now.saturating_sub(frame.stamp));
             }
         }
-        let sent = self.replay.transmit(burst);
+        let sent = self.replay.transmit(&mut frames);
         live.resume(self.clock.raw());
         sent
     }
 
-    fn allocate(&mut self) -> Option<Box<Frame>> {
-        self.replay.allocate()
+    fn allocate(&mut self) -> Option<Lent> {
+        self.replay.allocate().map(|frame| Lent(Some(frame)))
     }
 }

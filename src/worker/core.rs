@@ -119,6 +119,7 @@ pub(super) struct Context {
     lease_holds: bool,
     /// Packets come faster than they are taken.
     pub(super) behind: bool,
+    bursts_behind: u32,
     /// Sessions that this burst may still open.
     pub(super) openings: usize,
     pub(super) ping_witness: bool,
@@ -134,15 +135,20 @@ pub(super) struct Context {
     pub(super) owned_since: Box<[Option<Instant>]>,
 }
 
-/// Sessions that a burst may open while the worker is behind. Opening one takes as long as forwarding eight packets, and
-/// refusing one about as long as forwarding one: those that are there keep most of the worker's time.
-const OPENINGS_BEHIND: usize = 1;
+/// While the worker is behind, one session may be opened in so many bursts. One that is opened alone waits for memory
+/// several times and takes as long as forwarding twenty packets: those that are there keep most of the worker's time.
+const BURSTS_AN_OPENING: u32 = 4;
 
 impl Context {
     /// A burst begins.
     #[inline]
     pub(super) const fn allow_openings(&mut self) {
-        self.openings = if self.behind { OPENINGS_BEHIND } else { BURST };
+        if self.behind {
+            self.bursts_behind = self.bursts_behind.wrapping_add(1);
+            self.openings = self.bursts_behind.is_multiple_of(BURSTS_AN_OPENING) as usize;
+        } else {
+            self.openings = BURST;
+        }
     }
 
     /// Whether this node serves the instance now.
@@ -411,6 +417,7 @@ impl Core {
             now_ms: 0,
             lease_holds: true,
             behind: false,
+            bursts_behind: 0,
             openings: BURST,
             ping_witness: settings.ping_witness,
             icmp_budget: Budget::new(),

@@ -56,25 +56,31 @@ pub(super) const CASES: &[Case] = &[
         reason: DropReason::Overload,
         name: "new sessions while packets come faster than they are taken",
         run: || {
-            let mut world = plan().with(|plan| plan.depth = 64).build();
-            let session = open(&mut world, V4, Protocol::Udp, 1000);
-            let steady = session.inbound(&world, Body::Udp { checksum: true, payload: vec![1; 9] }).bytes();
-            let new: Vec<_> =
-                (2000..2032).map(|port| V4.opening(&world, Protocol::Udp, port).bytes()).collect();
-            let out = world.watch(|world| {
-                // Three full bursts: more than the queue holds.
-                for burst in [&vec![steady.clone(); 32], &vec![steady.clone(); 32], &vec![steady; 32], &new] {
-                    burst.iter().for_each(|frame| world.arrive(FRONT, frame));
-                    world.workers[0].turn(world.now);
-                }
-                world.run(2);
-            });
-            assert_eq!(out.sent.len(), 3 * 32 + 1, "one of a burst may open");
-            assert_eq!(out.moved.get("overload"), 31);
-            // The queue has been empty meanwhile.
-            let again = world.offer_all(new.into_iter().map(|frame| (FRONT, frame)));
-            assert_eq!((again.sent.len(), again.moved.get("sessions_opened")), (32, 31));
-            out.moved
+            let mut moved = Counts::default();
+            for protocol in [Protocol::Udp, Protocol::Tcp] {
+                let mut world = plan().with(|plan| plan.depth = 64).build();
+                let session = open(&mut world, V4, Protocol::Udp, 1000);
+                let steady =
+                    session.inbound(&world, Body::Udp { checksum: true, payload: vec![1; 9] }).bytes();
+                let new: Vec<_> =
+                    (2000..2128).map(|port| V4.opening(&world, protocol, port).bytes()).collect();
+                let out = world.watch(|world| {
+                    // Three full bursts are more than the queue holds.
+                    let steady = vec![steady.clone(); 3 * 32];
+                    for burst in steady.chunks(32).chain(new.chunks(32)) {
+                        burst.iter().for_each(|frame| world.arrive(FRONT, frame));
+                        world.workers[0].turn(world.now);
+                    }
+                    world.run(2);
+                });
+                assert_eq!(out.sent.len(), 3 * 32 + 1, "one of four bursts may open one");
+                assert_eq!(out.moved.get("overload"), 127);
+                // The queue has been empty meanwhile.
+                let again = world.offer_all(new.into_iter().take(32).map(|frame| (FRONT, frame)));
+                assert_eq!(again.sent.len(), 32);
+                moved = moved.plus(&out.moved);
+            }
+            moved
         },
     },
     Case {
