@@ -32,6 +32,8 @@ fn service(id: u32, scheduler: SchedulerKind, backends: u32) -> ServiceSpec {
         protocol: Protocol::Tcp,
         scheduler,
         idle_timeout: Duration::from_secs(1800),
+
+        resets_unknown: false,
         allowed_sources: Vec::new(),
         backends: (0..backends).map(backend).collect(),
     }

@@ -183,6 +183,8 @@ fn service(backends: u32) -> ServiceSpec {
         protocol: Protocol::Udp,
         scheduler: SchedulerKind::Maglev,
         idle_timeout: Duration::from_secs(1800),
+
+        resets_unknown: false,
         allowed_sources: Vec::new(),
         backends: (0..backends).map(backend).collect(),
     }

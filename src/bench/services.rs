@@ -54,6 +54,8 @@ fn table<F: Family>(shape: &Shape, locals: u32) -> ServiceTable {
         protocol: shape.protocol,
         scheduler: SchedulerKind::Maglev,
         idle_timeout: Duration::from_secs(3600),
+
+        resets_unknown: false,
         allowed_sources: Vec::new(),
         backends: match n {
             0 => (0..shape.backends).map(|b| backend(b, b)).collect(),

@@ -17,6 +17,7 @@ mod fragmentation;
 pub mod icmp;
 mod ip_header;
 pub mod ndp;
+mod reset;
 pub mod sctp;
 mod steering;
 mod toeplitz;
@@ -32,6 +33,7 @@ pub use flow::{Exception, Flow, transport};
 pub use fragmentation::Divisible;
 pub use ip_header::{DEFAULT_TTL, pseudo_header_sum, write_ipv4_header, write_ipv6_header};
 pub use ndp::Ndp;
+pub use reset::{MAX_RESET, build_reset};
 pub use steering::{Hashed, ReplySteering, Rss, Steering, agreed_hash};
 pub use toeplitz::{MICROSOFT_KEY, Toeplitz};
 pub use udp::Udp;
@@ -49,5 +51,7 @@ pub const ETHER_IPV6: u16 = 0x86dd;
 pub const IP_ICMP: u8 = 1;
 /// IP protocol number of ICMPv6.
 pub const IP_ICMPV6: u8 = 58;
+/// IP protocol: TCP (RFC 9293).
+pub const IP_TCP: u8 = 6;
 /// IP protocol: UDP (RFC 768).
 pub const IP_UDP: u8 = 17;

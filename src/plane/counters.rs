@@ -59,6 +59,8 @@ counters! {
     EchoReplies = "echo_replies",
     /// ICMP errors written by this node, beside the packets they are about.
     IcmpErrors = "icmp_errors",
+    /// TCP resets written by this node, beside the segments they answer.
+    TcpResets = "tcp_resets",
     /// ICMP errors translated; part of `forwarded`.
     IcmpTranslated = "icmp_translated",
     /// Sessions opened.

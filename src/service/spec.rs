@@ -98,6 +98,8 @@ pub struct ServiceSpec {
     pub scheduler: SchedulerKind,
     /// How long a session may be silent.
     pub idle_timeout: Duration,
+    /// A client that goes on with a TCP session which is not there is told by a reset.
+    pub resets_unknown: bool,
     /// Who may use it; empty for everyone.
     pub allowed_sources: Vec<Prefix>,
     /// Its servers, in the order `rr` takes them; at most [`super::MAX_BACKENDS`].

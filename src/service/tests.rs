@@ -31,6 +31,8 @@ fn service(id: u32, scheduler: SchedulerKind, weights: &[u16]) -> ServiceSpec {
         protocol: Protocol::Tcp,
         scheduler,
         idle_timeout: Duration::from_secs(1800),
+
+        resets_unknown: false,
         allowed_sources: Vec::new(),
         backends: (id * 100..).zip(weights).map(|(id, &weight)| backend(id, weight)).collect(),
     }

@@ -125,6 +125,7 @@ pub(super) struct Context {
     pub(super) ping_witness: bool,
     /// Answers to what anybody may send.
     pub(super) icmp_budget: Budget,
+    pub(super) reset_budget: Budget,
     /// Datagrams in fragments so far.
     datagrams: u32,
     /// Next hops that replies will need.
@@ -421,6 +422,7 @@ impl Core {
             openings: BURST,
             ping_witness: settings.ping_witness,
             icmp_budget: Budget::new(),
+            reset_budget: Budget::new(),
             datagrams: seed as u32,
             wanted: ArrayVec::new(),
             journal,

@@ -90,6 +90,10 @@ impl<P: Port> Exits<P> {
                 tally.drop(reason);
                 self.inform(message, &packet, port, context);
             }
+            Verdict::Reset(reason) => {
+                tally.drop(reason);
+                self.reset(&packet, port, context);
+            }
             Verdict::Control | Verdict::Urgent | Verdict::Kernel => {
                 let passed = match verdict {
                     Verdict::Urgent => self.report(Urgent { port, received_at: context.now, packet }),

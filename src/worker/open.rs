@@ -113,7 +113,13 @@ fn open<F: WorkerFamily>(
     if let Some(owner) = elsewhere(flow, context, from) {
         return Err(Verdict::HandOver(owner));
     }
-    try_open(flow, hash, (instance, service), sessions, context, views).map_err(Verdict::Drop)
+    try_open(flow, hash, (instance, service), sessions, context, views).map_err(|reason| {
+        let resets = service.is_some_and(|service| service.spec().resets_unknown);
+        match (reason, flow.protocol) {
+            (DropReason::NoSession, Protocol::Tcp) if resets => Verdict::Reset(reason),
+            _ => Verdict::Drop(reason),
+        }
+    })
 }
 
 fn try_open<F: WorkerFamily>(

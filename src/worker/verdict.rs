@@ -20,6 +20,8 @@ pub(super) enum Verdict {
     Drop(DropReason),
     /// Dead, and its sender is told why, within limits.
     Refuse(DropReason, ErrorMessage),
+    /// Dead, and its sender's connection is reset, within limits.
+    Reset(DropReason),
     /// To the control core: ARP, neighbour discovery.
     Control,
     /// To the control core, before all else: BFD and what else the peer sends.

@@ -95,6 +95,41 @@ fn a_backend_that_goes_keeps_its_sessions_and_gets_no_new_ones() {
 }
 
 #[test]
+fn clients_of_a_backend_that_went_down_are_told_by_a_reset() {
+    for resets in [true, false] {
+        let health = format!("[service.health]\nport = 9\nreset_on_down = {resets}\n");
+        let mut world = world_of(&[service(80, "rr", &[(21, 1)]) + &health]);
+        let session = open_from(&mut world, &client(1000), "10.77.0.100:80");
+        {
+            let mut registry = world.shared.registry.lock();
+            let key = registry.services().next().unwrap().key();
+            assert!(registry.set_healthy(&key, BackendId(0), false));
+            let settlement = registry.settle().unwrap();
+            registry.publish(settlement, std::time::Instant::now());
+        }
+        world.pass_time(2_000);
+        let frame = session.inbound(&world, segment(ACK));
+        if !resets {
+            assert_eq!(
+                world.offer(FRONT, &frame.bytes()).only(BACK),
+                session.at_backend(&world, &frame).bytes()
+            );
+            continue;
+        }
+        let out = world.offer(FRONT, &frame.bytes());
+        let died = Counts::lost(frame.bytes().len(), DropReason::NoSession);
+        assert_eq!(out.moved, died.and("tcp_resets", 1));
+        let reset = out.only(FRONT);
+        let parsed = etherparse::SlicedPacket::from_ethernet(&reset).unwrap();
+        let Some(etherparse::TransportSlice::Tcp(tcp)) = parsed.transport else { panic!("{reset:02x?}") };
+        assert!(tcp.rst() && !tcp.ack());
+        assert_eq!((tcp.source_port(), tcp.destination_port()), (80, 1000));
+        // Where the client acknowledged.
+        assert_eq!((tcp.sequence_number(), reset.len()), (2_000_002, 60));
+    }
+}
+
+#[test]
 fn a_backend_that_comes_takes_its_turn_and_moves_nobody() {
     let mut world = world_of(&[service(80, "rr", &[(21, 1)])]);
     let before: Vec<_> =

@@ -208,6 +208,7 @@ impl ServiceEntry {
             protocol: wanted.protocol,
             scheduler: scheduler(wanted.scheduler),
             idle_timeout: wanted.idle_timeout,
+            resets_unknown: health.reset_on_down,
             allowed_sources: wanted.allowed_sources.clone(),
             backends: self.backends.iter().filter(is_there).map(backend).collect(),
         }

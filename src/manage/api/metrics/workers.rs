@@ -61,6 +61,7 @@ const fn metric(counter: Counter) -> (&'static str, Kind, &'static str) {
         }
         Counter::EchoReplies => ("hitless_echo_replies_total", Count, "Pings answered."),
         Counter::IcmpErrors => ("hitless_icmp_errors_total", Count, "ICMP errors written by this node."),
+        Counter::TcpResets => ("hitless_tcp_resets_total", Count, "TCP resets written by this node."),
         Counter::IcmpTranslated => ("hitless_icmp_translated_total", Count, "ICMP errors translated."),
         Counter::SessionsOpened => ("hitless_sessions_opened_total", Count, "Sessions opened."),
         Counter::SessionsSynced => ("hitless_sessions_synced_total", Count, "Sessions taken from the peer."),
