@@ -126,14 +126,14 @@ static void contest(uint32_t slots, double load, struct key *queries)
 int main(int argc, char **argv)
 {
 	static const double loads[] = {0.5, 0.8, 0.95};
-	static const char *const defaults[] = {"65536", "1048576", "8388608"};
-	char *eal[] = {argv[0], "--no-huge", "--no-pci", "--no-shconf", "--log-level=error", "-m", "4096"};
+	static const char *const defaults[] = {"65536", "1048576", "8388608", "67108864"};
+	char *eal[] = {argv[0], "--no-huge", "--no-pci", "--no-shconf", "--log-level=error", "-m", "8192"};
 	struct key *queries = calloc(LOOKUPS, sizeof(*queries));
 	int given = argc > 1;
 
 	if (queries == NULL || rte_eal_init(sizeof(eal) / sizeof(*eal), eal) < 0)
 		return 1;
-	for (int n = 0; n < (given ? argc - 1 : 3); n++)
+	for (int n = 0; n < (given ? argc - 1 : 4); n++)
 		for (unsigned int load = 0; load < 3; load++)
 			contest(strtoul(given ? argv[n + 1] : defaults[n], NULL, 0), loads[load], queries);
 	return 0;

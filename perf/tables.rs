@@ -253,7 +253,7 @@ fn contest<C: Contender>(slots: usize, load: f64, hz: f64) -> std::io::Result<()
 
 fn main() -> std::io::Result<()> {
     let given: Vec<usize> = env::args().skip(1).filter_map(|argument| argument.parse().ok()).collect();
-    let all = if given.is_empty() { vec![1 << 16, 1 << 20, 1 << 23] } else { given };
+    let all = if given.is_empty() { vec![1 << 16, 1 << 20, 1 << 23, 1 << 26] } else { given };
     let hz = hitless::bench::tsc_hz();
     writeln!(stdout(), "table                slots  load     hit    miss  refused   found wrong")?;
     for slots in all {

@@ -7,6 +7,8 @@ mod deck;
 mod failover;
 mod forward;
 mod frames;
+#[cfg(feature = "dpdk")]
+mod generate;
 mod host;
 mod load;
 mod measure;
@@ -26,6 +28,8 @@ pub use capture::capture;
 pub use connect::{Connect, ConnectReport, Opening, connect};
 pub use failover::{Failover, FailoverReport, failover};
 pub use forward::{Forward, ForwardReport, Lane, forward};
+#[cfg(feature = "dpdk")]
+pub use generate::{GenerateReport, generate};
 pub use load::{Load, LoadReport, LoadRun, Waits, load};
 pub use plot::cumulative;
 #[cfg(feature = "dpdk")]

@@ -123,7 +123,8 @@ fn measure<F: Mapped>(what: &Forward, devices: &[&str], core: u16) -> Result<For
     report
 }
 
-fn start(packets: u64, core: u16) -> Result<Eal, String> {
+/// DPDK's environment with memory for so many packets.
+pub(super) fn start(packets: u64, core: u16) -> Result<Eal, String> {
     let memory_mb = ((packets * BUFFER_BYTES) >> 20) + 64;
     let free: u64 =
         Host::read(Path::new("/")).hugepages.iter().map(|pages| (pages.free * pages.size_kb) >> 10).sum();
@@ -143,12 +144,18 @@ fn open(
     device: &str,
     burst: usize,
 ) -> Result<(Nic, Primed, PortFacts), String> {
+    let (nic, queue) = open_device(eal, pool, device)?;
+    let report = nic.report();
+    let facts = facts(id, report.mac, report.checks_ip);
+    Ok((nic, Primed { queue, deck: Deck::default(), dealing: true, burst }, facts))
+}
+
+/// A device and its one queue.
+pub(super) fn open_device(eal: &Eal, pool: &Pool, device: &str) -> Result<(Nic, Queue), String> {
     let device = Device::probe(eal, device, 1).map_err(|error| error.to_string())?;
     let mut opened = device.open(&OpenOptions::default(), pool).map_err(|error| error.to_string())?;
     let queue = opened.queues.pop().ok_or("the device has no queue")?;
-    let report = opened.nic.report();
-    let facts = facts(id, report.mac, report.checks_ip);
-    Ok((opened.nic, Primed { queue, deck: Deck::default(), dealing: true, burst }, facts))
+    Ok((opened.nic, queue))
 }
 
 struct Bench<F: Mapped> {

@@ -86,7 +86,7 @@ impl Random {
 
 thread_local! {
     /// Buffers of packets that were dropped: what a mempool's cache of its core is to a NIC's.
-    static DROPPED: RefCell<Vec<Box<Frame>>> = const { RefCell::new(Vec::new()) };
+    static DROPPED: RefCell<VecDeque<Box<Frame>>> = const { RefCell::new(VecDeque::new()) };
 }
 
 /// A packet of a [`Wire`]. Dropping it costs what dropping a NIC's costs, not a way through the heap.
@@ -97,7 +97,7 @@ impl Drop for Lent {
     #[inline]
     fn drop(&mut self) {
         if let Some(frame) = self.0.take() {
-            DROPPED.with_borrow_mut(|dropped| dropped.push(frame));
+            DROPPED.with_borrow_mut(|dropped| dropped.push_back(frame));
         }
     }
 }

@@ -63,6 +63,25 @@ pub(super) enum Bench {
         #[arg(long, default_value = "02:70:63:61:70:00")]
         mac: Mac,
     },
+    /// Send the clients' frames by a DPDK device as fast as it takes them, and count what comes back from a forwarder
+    Generate {
+        /// The device, such as "net_memif0,role=client,socket=/run/memif.sock"
+        device: String,
+        #[command(flatten)]
+        traffic: Traffic,
+        /// The destination MAC address: the forwarder's
+        #[arg(long)]
+        mac: Mac,
+        /// How long to count
+        #[arg(long, default_value_t = 5.0)]
+        seconds: f64,
+        /// The core to run on
+        #[arg(long, default_value_t = 0)]
+        core: u16,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
     /// How long packets wait at a given load, and what a flood of new sessions takes from the old ones
     Load {
         #[command(flatten)]
@@ -288,6 +307,10 @@ impl Bench {
                     cumulative(&title, "µs", &series)
                 })
             }
+            Self::Generate { device, traffic, mac, seconds, core, json } => {
+                let what = Forward { seconds: *seconds, ..Forward::from(*traffic) };
+                print(&generated(&what, device, *mac, *core).map_err(Failure::Refused)?, *json)
+            }
             Self::Capture { file, traffic, mac } => {
                 let failed = |error| Failure::Refused(format!("{}: {error}", file.display()));
                 capture(&(*traffic).into(), *mac, file).map_err(failed)
@@ -297,11 +320,20 @@ impl Bench {
 }
 
 #[cfg(feature = "dpdk")]
-use crate::bench::forward_on_ports as on_ports;
+use crate::bench::{forward_on_ports as on_ports, generate as generated};
+
+#[cfg(not(feature = "dpdk"))]
+const NO_PORTS: &str =
+    "this hitless was built without DPDK: build it with the default features to measure its ports";
 
 #[cfg(not(feature = "dpdk"))]
 fn on_ports(_: &Forward, _: &[&str], _: u16) -> Result<ForwardReport, String> {
-    Err("this hitless was built without DPDK: build it with the default features to measure its ports".into())
+    Err(NO_PORTS.into())
+}
+
+#[cfg(not(feature = "dpdk"))]
+fn generated(_: &Forward, _: &str, _: Mac, _: u16) -> Result<(), String> {
+    Err(NO_PORTS.into())
 }
 
 fn print_loads(report: &LoadReport) -> Result<(), Failure> {

@@ -149,6 +149,8 @@ fn attach(spec: &Spec) -> Result<u16, DeviceError> {
             DeviceError::Busy { device, log }
         } else if spec.on_kernel() && !Host::read(Path::new("/")).network_rights {
             DeviceError::NotPermitted { device, log }
+        } else if log::mentions(mark, "mmap failed") && Host::read(Path::new("/")).memlock.is_some() {
+            DeviceError::LockedMemory { device, log }
         } else {
             DeviceError::Probe { device, reason: probe_reason(-result), log }
         });

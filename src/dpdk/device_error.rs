@@ -72,6 +72,17 @@ pub enum DeviceError {
         /// DPDK's words.
         log: String,
     },
+    /// Its rings are in locked memory, and the process may not lock so much.
+    #[error(
+        "`{device}` locks its rings in memory, and this process may not lock so much: run it with CAP_IPC_LOCK, or \
+         `ulimit -l unlimited` (systemd: LimitMEMLOCK=infinity){log}"
+    )]
+    LockedMemory {
+        /// The device.
+        device: String,
+        /// DPDK's words.
+        log: String,
+    },
     /// The driver refused it.
     #[error("`{device}`: its driver refuses it: {reason}{log}")]
     Probe {

@@ -6,7 +6,7 @@
 
 use super::{
     eal::{Eal, Running, error_text},
-    ffi, log,
+    errno, ffi, log,
     mbuf::Mbuf,
 };
 use crate::port::BURST;
@@ -70,18 +70,35 @@ unsafe impl Send for RawPool {}
 // SAFETY: as above; all its functions here take it shared.
 unsafe impl Sync for RawPool {}
 
-/// There was no memory for a pool.
+/// A pool cannot be made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "no memory for {packets} packets of {bytes} bytes: raise `memory_mb` by {missing_mb} or more, or have fewer \
-     queues or descriptors: {reason}{log}"
-)]
-pub struct PoolError {
-    packets: u32,
-    bytes: u16,
-    missing_mb: u32,
-    reason: String,
-    log: String,
+pub enum PoolError {
+    /// There is no memory for it.
+    #[error(
+        "no memory for {packets} packets of {bytes} bytes: raise `memory_mb` by {missing_mb} or more, or have fewer \
+         queues or descriptors: {reason}{log}"
+    )]
+    NoMemory {
+        /// Packets wanted.
+        packets: u32,
+        /// Bytes of each buffer.
+        bytes: u16,
+        /// About what the pool takes.
+        missing_mb: u32,
+        /// The error's name.
+        reason: String,
+        /// DPDK's words.
+        log: String,
+    },
+    /// The library that keeps pools in rings is not installed: DPDK loads it by itself, and takes another.
+    #[error(
+        "DPDK has no driver for packet pools in memory: install librte_mempool_ring (Debian: \
+         librte-meta-mempool){log}"
+    )]
+    NoDriver {
+        /// DPDK's words.
+        log: String,
+    },
 }
 
 impl Pool {
@@ -89,7 +106,7 @@ impl Pool {
     ///
     /// # Errors
     ///
-    /// There is not so much memory.
+    /// There is not so much memory, or no driver.
     pub fn create(eal: &Eal, options: &PoolOptions) -> Result<Self, PoolError> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let data_room = data_room(options.mtu);
@@ -101,12 +118,15 @@ impl Pool {
         raw_pool(&name, packets, cache, data_room, options.numa_node)
             .inspect(|&raw| eal.running().keep(raw))
             .map(|raw| Self { raw, packets, data_room, _running: eal.running().clone() })
-            .map_err(|errno| PoolError {
-                packets,
-                bytes: data_room,
-                missing_mb: packets.saturating_mul(u32::from(data_room) + 256) >> 20,
-                reason: error_text(errno),
-                log: log::excerpt(mark),
+            .map_err(|errno| match errno {
+                errno::EINVAL => PoolError::NoDriver { log: log::excerpt(mark) },
+                _ => PoolError::NoMemory {
+                    packets,
+                    bytes: data_room,
+                    missing_mb: packets.saturating_mul(u32::from(data_room) + 256) >> 20,
+                    reason: error_text(errno),
+                    log: log::excerpt(mark),
+                },
             })
     }
 

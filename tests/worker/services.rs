@@ -120,7 +120,7 @@ fn clients_of_a_backend_that_went_down_are_told_by_a_reset() {
         let died = Counts::lost(frame.bytes().len(), DropReason::NoSession);
         assert_eq!(out.moved, died.and("tcp_resets", 1));
         let reset = out.only(FRONT);
-        let parsed = etherparse::SlicedPacket::from_ethernet(&reset).unwrap();
+        let parsed = etherparse::SlicedPacket::from_ethernet(reset).unwrap();
         let Some(etherparse::TransportSlice::Tcp(tcp)) = parsed.transport else { panic!("{reset:02x?}") };
         assert!(tcp.rst() && !tcp.ack());
         assert_eq!((tcp.source_port(), tcp.destination_port()), (80, 1000));
