@@ -16,7 +16,7 @@ use crate::{
 };
 use arrayvec::ArrayVec;
 use prefetch_index::prefetch_index;
-use std::{hint::select_unpredictable, slice};
+use std::slice;
 use wide::u16x8;
 
 /// Entries of a bucket.
@@ -226,21 +226,21 @@ impl<F: Family> Table<F> {
     }
 
     /// Step 2: the session the home bucket points to, or [`Reference::NONE`]; asks for its cache lines, or for the
-    /// second bucket's. Whether a flood's packet or a session's is next cannot be predicted: no branch on it.
+    /// second bucket's.
     #[inline]
     pub fn candidate(&self, hash: u64) -> Reference {
         let bucket = &self.buckets[self.home(hash)];
         let mask = bucket.mask(Self::tag(hash));
-        let first = Reference(bucket.references[mask.trailing_zeros() as usize % WAYS]);
-        let reference = select_unpredictable(mask == 0, Reference::NONE, first);
-        if bucket.spilled > 0 && mask == 0 {
-            prefetch_index(&*self.buckets, self.places(hash).second);
+        if mask == 0 {
+            if bucket.spilled > 0 {
+                prefetch_index(&*self.buckets, self.places(hash).second);
+            }
+            return Reference::NONE;
         }
-        // Of none, the last session's: a line that is there, or need not be.
-        let number = reference.number().min(self.sessions.len().saturating_sub(1));
-        prefetch_index(&*self.sessions, number);
+        let reference = Reference(bucket.references[mask.trailing_zeros() as usize % WAYS]);
+        prefetch_index(&*self.sessions, reference.number());
         if const { size_of::<Session<F>>() > size_of::<Bucket>() }
-            && let Some(session) = self.sessions.get(number)
+            && let Some(session) = self.sessions.get(reference.number())
         {
             prefetch_index(slice::from_ref(&session.bytes), 0);
         }

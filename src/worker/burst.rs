@@ -8,16 +8,15 @@ use super::{
     exception,
     family::WorkerFamily,
     forward::forward,
-    open::{elsewhere, reopens},
+    open::reopens,
     verdict::{Source, Verdict},
 };
 use crate::{
     packet::{ETHER_IPV4, ETHER_IPV6, ETHER_VLAN, Exception, Family, Flow, V4, V6},
     plane::Counter,
     port::{BURST, Burst, Checksum, Packet, Port},
-    service::{Role, ServiceTable},
-    session::{Reference, Table, opens},
-    types::{DropReason, Mac, Protocol},
+    session::{Reference, Table},
+    types::{DropReason, Mac},
 };
 use arrayvec::ArrayVec;
 
@@ -57,10 +56,9 @@ impl<P: Port> Worker<P> {
         };
         // Before the verdicts: a frame that changes its VLAN leaves with another length.
         let mut bytes = 0;
-        let mut crowd = Crowd { context, services: views.services, from, connecting: 0 };
         for packet in burst.iter() {
             bytes += packet.length();
-            if let Err(exception) = look(packet, port, sessions, &mut crowd, &mut stages) {
+            if let Err(exception) = look(packet, port, sessions, &mut stages) {
                 stages.push(Stage::Aside(exception));
             }
         }
@@ -88,53 +86,12 @@ impl<P: Port> Worker<P> {
     }
 }
 
-/// Those of a burst that would open connections. While the worker is behind, those it will refuse are refused before
-/// the session table is touched: the memory that a flood of strangers leads to is nowhere near.
-#[derive(Debug)]
-struct Crowd<'a> {
-    context: &'a Context,
-    services: &'a ServiceTable,
-    from: Source,
-    /// How many were let through to the session table.
-    connecting: usize,
-}
-
-impl Crowd<'_> {
-    /// A datagram of UDP may be of a session that is there; what opens a connection is not.
-    #[inline(always)]
-    fn admit<F: WorkerFamily>(&mut self, flow: &Flow<F>) -> Result<(), Exception> {
-        if self.context.behind && flow.protocol != Protocol::Udp && opens(flow.protocol, flow.signal) {
-            return self.admit_connection(flow);
-        }
-        Ok(())
-    }
-
-    #[cold]
-    fn admit_connection<F: WorkerFamily>(&mut self, flow: &Flow<F>) -> Result<(), Exception> {
-        if self.connecting < self.context.openings {
-            self.connecting += 1;
-            return Ok(());
-        }
-        let (address, port) = (flow.tuple.destination(), flow.tuple.ports.destination());
-        match self.services.look_up(address, flow.protocol, port) {
-            Some((Role::Vip(instance), Some(_)))
-                if self.context.serves(instance).is_ok()
-                    && elsewhere(flow, self.context, self.from).is_none() =>
-            {
-                Err(Exception::Bad(DropReason::Overload))
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
 /// Round 1 of one packet: parse, hash, ask for the bucket.
 #[inline(always)]
 fn look<P: Packet>(
     packet: &P,
     port: &CorePort,
     sessions: &Sessions,
-    crowd: &mut Crowd<'_>,
     stages: &mut Stages,
 ) -> Result<(), Exception> {
     let checked = match (packet.ip_checksum(), packet.l4_checksum()) {
@@ -150,16 +107,8 @@ fn look<P: Packet>(
     let ether_type = ether_type(frame, port)?;
     let Some(ip) = frame.get(port.l2_length..) else { return Err(Exception::Bad(DropReason::Truncated)) };
     match ether_type {
-        ETHER_IPV4 => {
-            let flow = V4::parse(ip, checked)?;
-            crowd.admit(&flow)?;
-            stages.push(Stage::V4(Sought::new(flow, &sessions.v4)));
-        }
-        ETHER_IPV6 => {
-            let flow = V6::parse(ip, checked)?;
-            crowd.admit(&flow)?;
-            stages.push(Stage::V6(Sought::new(flow, &sessions.v6)));
-        }
+        ETHER_IPV4 => stages.push(Stage::V4(Sought::new(V4::parse(ip, checked)?, &sessions.v4))),
+        ETHER_IPV6 => stages.push(Stage::V6(Sought::new(V6::parse(ip, checked)?, &sessions.v6))),
         _ => return Err(Exception::Uncommon),
     }
     Ok(())
