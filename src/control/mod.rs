@@ -76,10 +76,12 @@ pub struct Settings<P: Port> {
     pub neighbors: Vec<Consumer<OnPort<P::Packet>>>,
     /// Next hops that workers ask for.
     pub requests: Vec<Consumer<(PortId, IpAddr)>>,
-    /// To the kernel interfaces.
+    /// To the kernel interfaces, and to the stack in their place.
     pub kernel: Producer<OnPort<P::Packet>>,
-    /// Ports that have one.
+    /// Ports that have a kernel interface.
     pub kernel_interfaces: Vec<bool>,
+    /// Ports whose probes leave by this node's own stack.
+    pub own_stacks: Vec<bool>,
     /// VIPs, local addresses and backends.
     pub services: Reader<ServiceTable>,
     /// Next hops of the configuration.
@@ -152,6 +154,7 @@ pub struct Control<P: Port> {
     requests: Vec<Consumer<(PortId, IpAddr)>>,
     kernel: Producer<OnPort<P::Packet>>,
     kernel_interfaces: Vec<bool>,
+    own_stacks: Vec<bool>,
     services: Reader<ServiceTable>,
     pins: Reader<Pins>,
     routes: Reader<Routes>,
@@ -217,6 +220,7 @@ impl<P: Port> Control<P> {
             requests: settings.requests,
             kernel: settings.kernel,
             kernel_interfaces: settings.kernel_interfaces,
+            own_stacks: settings.own_stacks,
             services: settings.services,
             pins: settings.pins,
             routes: settings.routes,

@@ -5,6 +5,7 @@ use super::{
     health::HealthView,
     pair::{self, Identity},
     paths,
+    stack::{Stack, Wire},
 };
 use crate::{
     config::Config,
@@ -20,13 +21,13 @@ use crate::{
     port::{Port, PortFacts},
     service::BuildError,
     session::{LocalAddresses, Timeouts},
-    types::{BackendId, Duration, PortId, WorkerId},
+    types::{BackendId, Duration, PortId, Prefix, WorkerId},
     worker::{OnPort, PortSettings, RingSizes, Rings, Settings, Worker, rings},
 };
 use arc_swap::ArcSwap;
 use crossbeam::queue::ArrayQueue;
 use parking_lot::Mutex;
-use rtrb::{Consumer, Producer};
+use rtrb::{Consumer, Producer, RingBuffer};
 use std::{io, sync::Arc};
 
 /// An opened port: its queues, and packets for those who make some.
@@ -41,6 +42,8 @@ pub struct PortParts<P: Port> {
     pub reception: Reception,
     /// Packets for the control core.
     pub allocate: Allocator<P::Packet>,
+    /// Probes have no way by the kernel: it has neither a kernel interface of the port nor an address of it.
+    pub own_stack: bool,
 }
 
 impl<P: Port> std::fmt::Debug for PortParts<P> {
@@ -105,6 +108,8 @@ pub struct Shared {
     pub sync: Option<Arc<SyncView>>,
     /// The routes.
     pub routes: Mutex<Publisher<Routes>>,
+    /// How probes leave where the kernel has no way.
+    pub stack: Option<Stack>,
 }
 
 /// What a backend carries, all workers together.
@@ -145,6 +150,8 @@ pub struct KernelRings<P> {
     pub from_workers: Vec<Consumer<OnPort<P>>>,
     /// To the first worker.
     pub to_wire: Producer<OnPort<P>>,
+    /// The end of the stack in their place.
+    pub stack: Option<Wire>,
 }
 
 /// A node, ready to turn.
@@ -171,6 +178,9 @@ pub enum AssemblyError {
         /// The system's word.
         source: io::Error,
     },
+    /// There is no descriptor left for the stack.
+    #[error("no file descriptor for health checks: {0}: raise the limit of open files (ulimit -n)")]
+    Stack(io::Error),
     /// The addresses are refused.
     #[error(transparent)]
     Addresses(#[from] BuildError),
@@ -235,9 +245,16 @@ pub fn assemble_from<P: Port>(
     let backends: Vec<_> = (0..workers).map(|_| Arc::new(BackendCounters::new(backend_slots))).collect();
     let examined: Vec<_> = (0..workers).map(|_| Arc::new(Examined::new(config.ports.len()))).collect();
     let sync_slots = if pair::shares_sessions(&config) { pair::RING_SLOTS } else { 0 };
-    let (near, far) = rings(workers, RingSizes { sync: sync_slots, ..RingSizes::default() });
+    let (near, mut far) = rings(workers, RingSizes { sync: sync_slots, ..RingSizes::default() });
     let events = Arc::new(ArrayQueue::new(256));
     let facts: Vec<PortFacts> = parts.iter().map(|part| part.facts.clone()).collect();
+    let own_stacks: Vec<bool> = parts.iter().map(|part| part.own_stack).collect();
+    let stack = stack(&config, &facts, &own_stacks, &mut entropy).map_err(AssemblyError::Stack)?;
+    let wire = stack.clone().map(|stack| {
+        let (requests, requested) = RingBuffer::new(STACK_REQUESTS);
+        far.requests.push(requested);
+        Wire::new(stack, &facts, routes.reader(), Arc::clone(&next_hops), requests)
+    });
     let addresses = NodeAddresses::new(
         facts.iter().zip(&config.ports).map(|(facts, port)| (facts.mac, port.addresses.clone())),
     );
@@ -250,7 +267,7 @@ pub fn assemble_from<P: Port>(
         let settings = settings(
             &config,
             WorkerId(number as u8),
-            &facts,
+            (&facts, &own_stacks),
             Plane {
                 next_hops: &next_hops,
                 ownership: &ownership,
@@ -277,6 +294,7 @@ pub fn assemble_from<P: Port>(
         requests: far.requests,
         kernel: far.control_to_kernel,
         kernel_interfaces: config.ports.iter().map(|port| port.kernel_interface.is_some()).collect(),
+        own_stacks,
         services: registry.reader(),
         pins: registry.neighborhood().pins(),
         routes: routes.reader(),
@@ -313,10 +331,29 @@ pub fn assemble_from<P: Port>(
         pair: control.pair_view(),
         sync: control.sync_view(),
         routes: Mutex::new(routes),
+        stack,
         config,
     };
-    let kernel = KernelRings { from_workers: far.kernel, to_wire: far.from_kernel };
+    let kernel = KernelRings { from_workers: far.kernel, to_wire: far.from_kernel, stack: wire };
     Ok(Assembly { workers, control, shared: Arc::new(shared), kernel })
+}
+
+/// Next hops that the stack may ask for at a time.
+const STACK_REQUESTS: usize = 256;
+
+/// The stack of the ports that want one, with all their addresses; `None` without such a port.
+fn stack(
+    config: &Config,
+    facts: &[PortFacts],
+    own_stacks: &[bool],
+    entropy: &mut Entropy,
+) -> io::Result<Option<Stack>> {
+    let ports = config.ports.iter().zip(facts).zip(own_stacks).filter(|(_, own_stack)| **own_stack);
+    let (addresses, mtus): (Vec<_>, Vec<_>) =
+        ports.map(|((port, facts), _)| (port.addresses.iter().map(Prefix::address), facts.mtu)).unzip();
+    let mtu = mtus.into_iter().min();
+    let new = |mtu| Stack::new(addresses.into_iter().flatten().collect(), mtu, entropy.word());
+    mtu.map(new).transpose()
 }
 
 /// Each worker's queues over all ports, and the control core's ways out.
@@ -348,7 +385,7 @@ struct Plane<'a> {
 fn settings(
     config: &Config,
     worker: WorkerId,
-    facts: &[PortFacts],
+    (facts, own_stacks): (&[PortFacts], &[bool]),
     plane: Plane<'_>,
     examined: &Arc<Examined>,
     key: HashKey,
@@ -363,9 +400,10 @@ fn settings(
     let memory = |source| AssemblyError::Memory { sessions, source };
     let millis = |span: Duration| u32::try_from(span.as_millis()).unwrap_or(u32::MAX);
     let virtual_macs = pair::virtual_macs(config);
-    let ports = facts.iter().zip(&config.ports).map(|(facts, port)| PortSettings {
+    let ports = facts.iter().zip(&config.ports).zip(own_stacks).map(|((facts, port), own_stack)| PortSettings {
         facts: facts.clone(),
         kernel_interface: port.kernel_interface.is_some(),
+        own_stack: *own_stack,
         virtual_macs: virtual_macs.clone(),
     });
     Ok(Settings {

@@ -1,16 +1,18 @@
 //! Kernel interfaces: a TAP for each port that wants one, whose far side is the kernel. What is not ours goes there,
-//! and what the kernel sends goes out by the port: ssh, BGP daemons, health checks.
+//! and what the kernel sends goes out by the port: ssh, BGP daemons, health checks. Where a port has none, the stack
+//! takes its place for health checks.
 //!
 //! One thread for all of them, on the management cores. It sleeps in the kernel while nothing comes, and looks at
-//! the workers' rings at least every millisecond.
+//! the workers' rings at least every millisecond; seldom where there is but the stack, and no probe under way.
 
-use super::assembly::KernelRings;
+use super::{assembly::KernelRings, stack::Wire};
 use crate::{
     config::Config,
     port::{Packet, PortFacts},
     types::PortId,
-    worker::Stop,
+    worker::{OnPort, Stop},
 };
+use rtrb::Producer;
 use rustix::{
     event::{PollFd, PollFlags, poll},
     io::ioctl_fionbio,
@@ -22,6 +24,8 @@ use tun_rs::{DeviceBuilder, Layer, SyncDevice};
 const PER_TURN: usize = 64;
 /// The longest wait: what a packet to the kernel may wait for.
 const WAIT: Duration = Duration::from_millis(1);
+/// The same where nothing can come before it is asked for.
+const LONG_WAIT: Duration = Duration::from_millis(100);
 /// Largest frame of any port.
 const FRAME: usize = 9 * 1024 + 512;
 
@@ -42,9 +46,11 @@ struct Tap<A> {
     allocate: A,
 }
 
-/// All kernel interfaces.
+/// All kernel interfaces, and the stack.
 pub struct KernelInterfaces<P, A> {
     taps: Vec<Tap<A>>,
+    /// Where packets of the stack's come from, by port.
+    allocators: Vec<A>,
     rings: KernelRings<P>,
 }
 
@@ -77,19 +83,20 @@ impl<P: Packet, A: FnMut() -> Option<P>> KernelInterfaces<P, A> {
             })?;
             taps.push(Tap { port: facts.id, device, allocate: allocate(facts.id) });
         }
-        Ok(Self { taps, rings })
+        let allocators = facts.iter().map(|facts| allocate(facts.id)).collect();
+        Ok(Self { taps, allocators, rings })
     }
 
-    /// Whether there is none.
+    /// Whether there is none, and no stack.
     pub const fn is_empty(&self) -> bool {
-        self.taps.is_empty()
+        self.taps.is_empty() && self.rings.stack.is_none()
     }
 
     /// Moves frames until `stop`.
     pub fn run(&mut self, stop: &Stop) {
         let mut frame = vec![0; FRAME];
         while !stop.load(Relaxed) {
-            let moved = self.feed_kernel() + self.feed_wire(&mut frame);
+            let moved = self.feed_kernel() + self.feed_wire(&mut frame) + self.turn_stack();
             if moved == 0 {
                 self.wait();
             }
@@ -105,6 +112,8 @@ impl<P: Packet, A: FnMut() -> Option<P>> KernelInterfaces<P, A> {
                 if let Some(tap) = self.taps.iter().find(|tap| tap.port == port) {
                     // The kernel drops what it has no room for, as any interface does.
                     let _ = tap.device.send(packet.data());
+                } else if let Some(stack) = &self.rings.stack {
+                    stack.receive(packet.data());
                 }
             }
         }
@@ -117,20 +126,46 @@ impl<P: Packet, A: FnMut() -> Option<P>> KernelInterfaces<P, A> {
             for _ in 0..PER_TURN {
                 let Ok(length) = tap.device.recv(frame) else { break };
                 moved += 1;
-                let Some(mut packet) = (tap.allocate)() else { continue };
-                if packet.resize(length) {
-                    packet.data_mut().copy_from_slice(&frame[..length]);
-                    let _ = self.rings.to_wire.push((tap.port, packet));
-                }
+                send(tap.port, &frame[..length], &mut tap.allocate, &mut self.rings.to_wire);
             }
         }
         moved
     }
 
+    fn turn_stack(&mut self) -> usize {
+        let Self { allocators, rings: KernelRings { to_wire, stack: Some(stack), .. }, .. } = self else {
+            return 0;
+        };
+        stack.hush();
+        stack.turn(|port, frame| {
+            if let Some(allocate) = allocators.get_mut(port.index()) {
+                send(port, frame, allocate, to_wire);
+            }
+        })
+    }
+
     fn wait(&self) {
+        let stack = self.rings.stack.as_ref();
+        let taps = self.taps.iter().map(|tap| PollFd::new(&tap.device, PollFlags::IN));
         let mut readable: Vec<_> =
-            self.taps.iter().map(|tap| PollFd::new(&tap.device, PollFlags::IN)).collect();
-        let _ = poll(&mut readable, WAIT.try_into().ok().as_ref());
+            taps.chain(stack.map(|stack| PollFd::new(stack, PollFlags::IN))).collect();
+        let may_come = !self.taps.is_empty() || stack.is_some_and(Wire::is_busy);
+        let longest = if may_come { WAIT } else { LONG_WAIT };
+        let _ = poll(&mut readable, longest.try_into().ok().as_ref());
+    }
+}
+
+/// Has the first worker send a frame. Without a buffer or room it is lost, as on any interface.
+fn send<P: Packet>(
+    port: PortId,
+    frame: &[u8],
+    allocate: &mut impl FnMut() -> Option<P>,
+    to_wire: &mut Producer<OnPort<P>>,
+) {
+    let Some(mut packet) = allocate() else { return };
+    if packet.resize(frame.len()) {
+        packet.data_mut().copy_from_slice(frame);
+        let _ = to_wire.push((port, packet));
     }
 }
 

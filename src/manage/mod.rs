@@ -28,6 +28,7 @@ mod reserved_terms;
 mod saved;
 pub mod server;
 mod sessions;
+pub mod stack;
 mod state_file;
 mod supervisor;
 

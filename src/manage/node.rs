@@ -24,6 +24,7 @@ use crate::{
 use parking_lot::Mutex;
 use std::{
     io,
+    net::IpAddr,
     os::{
         linux::net::SocketAddrExt,
         unix::net::{SocketAddr, UnixDatagram},
@@ -393,6 +394,19 @@ fn steer_peer(nic: &Nic, queue: u16, rules: &mut Vec<FlowRule>) -> Reception {
     reception
 }
 
+/// Whether an interface of this network namespace has an address of the port: then the kernel answers there, and two
+/// stacks with one address would reset each other's connections.
+fn kernel_has_address(port: &config::Port) -> bool {
+    let own = |address: IpAddr| port.addresses.iter().any(|own| own.address() == address);
+    match getifaddrs::getifaddrs() {
+        Ok(mut found) => found.any(|interface| interface.address.ip_addr().is_some_and(own)),
+        Err(error) => {
+            warn!("port {}: whether the kernel has its addresses is not known: {error}: probes leave by the kernel", port.name);
+            true
+        }
+    }
+}
+
 fn open_ports(eal: &Eal, config: &Config) -> Result<Opened, NodeError> {
     let workers = config.cores.workers.len() as u8;
     let mut nics = Vec::new();
@@ -432,6 +446,7 @@ fn open_ports(eal: &Eal, config: &Config) -> Result<Opened, NodeError> {
             control: open.control,
             reception,
             allocate: Box::new(allocator(std::slice::from_ref(&pool), PortId(0))),
+            own_stack: port.kernel_interface.is_none() && !kernel_has_address(port),
         });
         pools.push(pool);
         nics.push(open.nic);

@@ -33,7 +33,7 @@ counters! {
     Forwarded = "forwarded",
     /// Packets given to the control core.
     ToControl = "to_control",
-    /// Packets given to the kernel interface.
+    /// Packets given to the kernel interface, or as answers to probes to the stack in its place.
     ToKernel = "to_kernel",
     /// Packets its receive queues gave it.
     Received = "received",
@@ -51,7 +51,7 @@ counters! {
     Strays = "strays",
     /// Strays sent on to the other node as they came; part of `forwarded`.
     Relayed = "relayed",
-    /// Frames of the control core and the kernel interface sent on their behalf.
+    /// Frames of the control core, the kernel interface and the stack sent on their behalf.
     Injected = "injected",
     /// Frames of theirs, and pieces, that did not fit the transmit queue.
     InjectedLost = "injected_lost",

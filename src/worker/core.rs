@@ -67,6 +67,8 @@ pub struct PortSettings {
     pub facts: PortFacts,
     /// What is not ours goes to the kernel.
     pub kernel_interface: bool,
+    /// Without that: answers to this node's probes go to its own stack.
+    pub own_stack: bool,
     /// MACs that move with the instances: frames to them are for this port too.
     pub virtual_macs: Vec<Mac>,
 }
@@ -82,6 +84,7 @@ pub(super) struct CorePort {
     pub(super) mtu: u16,
     pub(super) l2_length: usize,
     pub(super) kernel_interface: bool,
+    pub(super) own_stack: bool,
     pub(super) virtual_macs: Box<[Mac]>,
     pub(super) facts: PortFacts,
 }
@@ -392,6 +395,7 @@ impl Core {
             mtu: port.facts.mtu,
             l2_length: port.facts.l2_length(),
             kernel_interface: port.kernel_interface,
+            own_stack: port.own_stack,
             virtual_macs: port.virtual_macs.into(),
             facts: port.facts,
         });

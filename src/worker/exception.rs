@@ -7,6 +7,7 @@ use super::{
     forward::forward,
     fragment, icmp,
     open::{locate, stranger},
+    probe,
     verdict::{Source, Verdict},
 };
 use crate::{
@@ -16,7 +17,7 @@ use crate::{
     },
     port::{Checksum, Packet},
     service::Role,
-    types::DropReason,
+    types::{DropReason, PortId},
 };
 
 /// ICMPv6 neighbour solicitation and advertisement.
@@ -72,6 +73,9 @@ pub(super) fn decide<P: Packet>(
         Some(Role::Node(_)) if context.ping_witness && icmp::is_echo_reply(packet, port, &datagram) => {
             return Verdict::Urgent;
         }
+        Some(Role::Node(own)) if is_answer_to_probe(context, own, packet, from, &datagram) => {
+            return Verdict::Kernel;
+        }
         Some(Role::Node(_)) if !port.kernel_interface => true,
         _ => return stranger(context, from),
     };
@@ -85,6 +89,18 @@ pub(super) fn decide<P: Packet>(
         true => icmp::answer(context, packet, from, &datagram),
         false => ours(sessions, context, views, packet, from, &datagram),
     }
+}
+
+fn is_answer_to_probe<P: Packet>(
+    context: &Context,
+    own: PortId,
+    packet: &P,
+    from: Source,
+    datagram: &Datagram,
+) -> bool {
+    let start = context.port(from.port).map_or(14, |port| port.l2_length);
+    let ip = packet.data().get(start..).unwrap_or_default();
+    context.port(own).is_some_and(|port| probe::datagram_answers(ip, datagram, port))
 }
 
 fn is_neighbor_discovery(ip: &[u8], datagram: &Datagram) -> bool {

@@ -3,7 +3,7 @@
 //! ```text
 //!  receive queues ─┐                                        ┌─► transmit queues
 //!  other workers ──┼─► parse ─► look up ─► decide, rewrite ─┼─► the owner's ring
-//!  held packets ───┘            (a verdict a packet)        ├─► control core, kernel interface
+//!  held packets ───┘            (a verdict a packet)        ├─► control core, kernel interface, own stack
 //!                                                           ├─► held for a next hop
 //!                                                           └─► dropped, and counted
 //! ```
@@ -27,6 +27,7 @@ mod icmp;
 mod inform;
 mod journal;
 mod open;
+mod probe;
 mod rings;
 mod run;
 mod split;
@@ -35,6 +36,7 @@ mod verdict;
 pub use self::core::{PortSettings, Settings};
 pub use dump::{Command, Dump, Dumped};
 pub use open::ECHO_PORT;
+pub use probe::PROBE_PORTS;
 pub use rings::{FarEnds, OnPort, RingSizes, Rings, SyncRings, Urgent, rings};
 pub use run::{Idle, Rest, Stop, run};
 

@@ -26,7 +26,7 @@ pub(super) enum Verdict {
     Control,
     /// To the control core, before all else: BFD and what else the peer sends.
     Urgent,
-    /// To the kernel interface.
+    /// To the kernel interface, or to the stack in its place.
     Kernel,
     /// To the worker that owns its session.
     HandOver(WorkerId),

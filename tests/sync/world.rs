@@ -187,6 +187,7 @@ impl Node {
             control: None,
             reception: Reception::default(),
             allocate: Box::new(move || allocator.allocate()),
+            own_stack: false,
         };
         let mut assembly = assemble(config, vec![parts]).unwrap();
         assembly.control.abstain();

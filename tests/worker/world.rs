@@ -172,6 +172,7 @@ impl World {
                 control,
                 reception: Reception::default(),
                 allocate: Box::new(move || own_pool.allocate()),
+                own_stack: false,
             });
             let (sent, talk) = (VecDeque::new(), VecDeque::new());
             lines.push(Line { facts, pool, wire, sent, talk, dispatch });

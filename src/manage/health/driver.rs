@@ -135,7 +135,7 @@ impl Drop for Ended {
 
 impl Driver {
     async fn run(mut self) {
-        let prober = Arc::new(Prober::default());
+        let prober = Arc::new(Prober::new(self.shared.stack.clone()));
         // As many as are under way at most.
         let (to, mut ended) = unbounded_channel();
         let mut look = interval(LOOK);

@@ -1,6 +1,7 @@
-//! Probes: one question to one backend, by the kernel's sockets.
+//! Probes: one question to one backend, by the kernel's sockets, or by this node's own stack where the kernel has no
+//! way.
 //!
-//! They come from this node's own address. What this node cannot do, such as open a socket, says nothing about the
+//! They come from this node's own address, and whose address that is says which of the two. What this node cannot do, such as open a socket, says nothing about the
 //! backend.
 
 mod http;
@@ -13,6 +14,7 @@ use super::{
     check::{Check, How},
     outcome::{Failure, Outcome},
 };
+use crate::manage::stack::Stack;
 use ping::Pingers;
 use std::time::Duration;
 use tls::Tls;
@@ -23,27 +25,42 @@ use tokio::time::timeout;
 pub(super) struct Prober {
     pingers: Pingers,
     tls: Tls,
+    stack: Option<Stack>,
 }
 
 /// How a probe went: `Ok` when the backend lives.
 type Answer = Result<(), Outcome>;
 
 impl Prober {
+    /// Probes from addresses of `stack` leave by it.
+    pub(super) fn new(stack: Option<Stack>) -> Self {
+        Self { stack, ..Self::default() }
+    }
+
+    /// The stack, if the probes of a check leave by it.
+    fn stack(&self, check: &Check) -> Option<&Stack> {
+        self.stack.as_ref().filter(|stack| stack.has(check.local))
+    }
+
     /// Asks once. Takes the check's timeout at most.
     pub(super) async fn ask(&self, check: &Check) -> Outcome {
         let limit = Duration::from(check.timeout);
+        let stack = self.stack(check);
         let answer = async {
             match &check.how {
-                How::Tcp => tcp::ask(check).await,
+                How::Tcp => tcp::ask(check, stack).await,
                 How::Http { tls: false, path, statuses, reply } => {
-                    http::ask(tcp::connect(check).await?, check, path, (statuses, reply)).await
+                    http::ask(tcp::connect(check, stack).await?, check, path, (statuses, reply)).await
                 }
                 How::Http { tls: true, path, statuses, reply } => {
-                    let stream = self.tls.connect(tcp::connect(check).await?, check).await?;
+                    let stream = self.tls.connect(tcp::connect(check, stack).await?, check).await?;
                     http::ask(stream, check, path, (statuses, reply)).await
                 }
-                How::Udp { payload, reply } => udp::ask(check, payload, reply).await,
-                How::Ping => self.pingers.ask(check).await,
+                How::Udp { payload, reply } => udp::ask(check, stack, payload, reply).await,
+                How::Ping => match stack {
+                    Some(stack) => ping::ask(check, stack).await,
+                    None => self.pingers.ask(check).await,
+                },
             }
         };
         match timeout(limit, answer).await {

@@ -3,7 +3,7 @@
 
 use super::{Answer, Check, Outcome, unsent};
 use crate::{
-    manage::health::outcome::Failure,
+    manage::{health::outcome::Failure, stack::Stack},
     packet::{fold, sum},
 };
 use parking_lot::Mutex;
@@ -57,6 +57,12 @@ impl Pingers {
         pingers.insert(check.local, Arc::clone(&pinger));
         Ok(pinger)
     }
+}
+
+/// The same by the stack, which tells the replies apart itself.
+pub(super) async fn ask(check: &Check, stack: &Stack) -> Answer {
+    let question = stack.ping(check.local, check.target.ip()).map_err(unsent)?;
+    question.answer().await.map(drop).map_err(|error| Outcome::Dead(Failure::of(&error)))
 }
 
 /// Who waits for the reply of a token, and whom it was sent to.

@@ -1,9 +1,8 @@
 //! TLS towards backends. It shows that they live, and nothing else: certificates are not looked at.
 
-use super::{Check, Outcome};
+use super::{Check, Outcome, tcp::Stream};
 use crate::manage::health::outcome::Failure;
 use std::{fmt, sync::Arc};
-use tokio::net::TcpStream;
 use tokio_rustls::{
     TlsConnector,
     client::TlsStream,
@@ -38,11 +37,7 @@ impl Default for Tls {
 
 impl Tls {
     /// A TLS connection over `stream`.
-    pub(super) async fn connect(
-        &self,
-        stream: TcpStream,
-        check: &Check,
-    ) -> Result<TlsStream<TcpStream>, Outcome> {
+    pub(super) async fn connect<S: Stream>(&self, stream: S, check: &Check) -> Result<TlsStream<S>, Outcome> {
         let failed = Outcome::Dead(Failure::Tls);
         let connector = self.0.as_ref().ok_or(failed)?;
         let name = ServerName::IpAddress(check.target.ip().into());
