@@ -81,11 +81,9 @@ pub async fn reload(api: &Api, path: &Path) -> Result<(), ReloadError> {
 /// The keys that need a restart.
 async fn apply(api: &Api, config: Config) -> Result<Vec<String>, ReloadError> {
     let services: Vec<_> = config.services.iter().map(|service| (service.clone(), None)).collect();
-    let routes_now = config.routes.clone();
     let made = api.changes.make(move |transaction| {
         let now = transaction.now;
         let savepoint = transaction.registry.savepoint();
-        transaction.registry.set_routes(&routes_now);
         let replaced = transaction.registry.replace_all(Source::File, services, now);
         match &replaced {
             Ok(()) => transaction.retry_parked(),

@@ -2,7 +2,7 @@
 
 use super::{Unique, family, within_limit};
 use crate::config::{
-    Config, Probe, Scheduler, Service, exit_towards,
+    Config, Scheduler, Service,
     kind::{either, quote},
     report::Report,
 };
@@ -21,7 +21,6 @@ pub(super) fn check(config: &Config, report: &mut Report<'_>) {
         sources(service, &path, report);
         backends(service, &path, report);
         ways.check(service, &path, config, report);
-        probes(service, &path, config, report);
         warn(service, &path, report);
     }
     overlaps(&config.services, report);
@@ -77,28 +76,6 @@ fn backends(service: &Service, path: &str, report: &mut Report<'_>) {
         let key = format!("{path}.backends[{b}]");
         same_family(backend.address, service.vip, &format!("{key}.address"), path, report);
         unique.insert((backend.address, backend.port), backend, key, report);
-    }
-}
-
-/// Probes are the kernel's connections: they leave by the kernel interface of the port towards the backend.
-fn probes(service: &Service, path: &str, config: &Config, report: &mut Report<'_>) {
-    let key = format!("{path}.health");
-    let settled =
-        [&key, &format!("{path}.backends"), "port", "route"].into_iter().all(|key| report.sound(key));
-    if service.health.probe == Probe::None || !settled {
-        return;
-    }
-    for backend in &service.backends {
-        let Some(exit) = exit_towards(&config.ports, &config.routes, backend.address) else { continue };
-        let port = exit.port;
-        if port.kernel_interface.is_none() {
-            let text = format!(
-                "probes {} by port \"{}\", which has no kernel_interface: unless the kernel has a way of its own, probes say \
-                 nothing and the backend counts as up; give that port one, or use type \"none\"",
-                backend.address, port.name
-            );
-            return report.warning(&key, &text);
-        }
     }
 }
 

@@ -224,9 +224,6 @@ pub(super) async fn create(
     }
     api.changes
         .make(move |transaction| {
-            if endpoint.probe != "none" {
-                transaction.registry.check_probe(endpoint.host)?;
-            }
             let endpoints = &mut transaction.saved_mut().endpoints;
             let key = (endpoint.host, endpoint.name.clone());
             if endpoints.len() >= MAX_SAVED && !endpoints.contains_key(&key) {

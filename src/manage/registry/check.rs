@@ -6,7 +6,7 @@ use super::{
     index::Index,
 };
 use crate::{
-    config::{self, Config, exit_towards, is_edge, is_host},
+    config::{self, Config, is_edge, is_host},
     service::{MAX_BACKENDS, Role},
     types::{InstanceId, PortId, Prefix},
 };
@@ -27,8 +27,6 @@ pub(super) struct Surroundings {
     locals: HashMap<IpAddr, InstanceId>,
     /// Instances that have one, by family.
     ways: HashSet<(InstanceId, bool)>,
-    ports: Vec<config::Port>,
-    routes: Vec<config::Route>,
     max_services: usize,
     max_backends: usize,
 }
@@ -49,8 +47,6 @@ impl Surroundings {
             own: config.ports.iter().flat_map(|port| port.addresses.iter().copied()).collect(),
             ways: locals.iter().map(|(address, instance)| (*instance, address.is_ipv4())).collect(),
             locals,
-            ports: config.ports.clone(),
-            routes: config.routes.clone(),
             max_services: config.limits.services as usize,
             max_backends: config.limits.backends as usize,
         }
@@ -183,20 +179,6 @@ impl Surroundings {
             return Err(Refusal::AddressInUse { address, role });
         }
         Ok(())
-    }
-
-    pub(super) fn set_routes(&mut self, routes: &[config::Route]) {
-        routes.clone_into(&mut self.routes);
-    }
-
-    /// Whether a host can be probed: probes are the kernel's connections.
-    pub(super) fn check_probe(&self, address: IpAddr) -> Result<(), Refusal> {
-        match exit_towards(&self.ports, &self.routes, address) {
-            Some(exit) if exit.port.kernel_interface.is_none() => {
-                Err(Refusal::NoProbe { address, port: exit.port.name.clone() })
-            }
-            _ => Ok(()),
-        }
     }
 
     /// Whether it is some other host's address.

@@ -28,7 +28,7 @@ pub use settle::{ServiceChange, Settlement};
 
 use super::Neighborhood;
 use crate::{
-    config::{self, Config, Probe},
+    config::{self, Config},
     plane::{Publisher, Reader, Routes},
     service::{BuildError, MAX_SERVICES, MAX_TOTAL_BACKENDS, ServiceTable, TableBuilder},
     types::{BackendId, Protocol, ServiceId},
@@ -213,10 +213,6 @@ impl Registry {
             return Err(Refusal::NameTaken { name: wanted.name, by });
         }
         self.surroundings.check(&wanted, live, &self.index)?;
-        // Whoever writes the file has been warned.
-        if source == Source::Api && wanted.health.probe != Probe::None {
-            wanted.backends.iter().try_for_each(|backend| self.check_probe(backend.address))?;
-        }
         let entry = self.entry(wanted, rule, source, old.as_deref(), now)?;
         if live.is_some_and(|live| *live == entry) {
             return Ok(Put::Unchanged);
@@ -431,20 +427,6 @@ impl Registry {
             self.index.set(*key, Some(Arc::new(entry)));
         }
         changed
-    }
-
-    /// Whether probes of a host have a way out.
-    ///
-    /// # Errors
-    ///
-    /// The port that leads there has no kernel interface.
-    pub fn check_probe(&self, address: IpAddr) -> Result<(), Refusal> {
-        self.surroundings.check_probe(address)
-    }
-
-    /// The routes have changed: they decide how probes leave.
-    pub fn set_routes(&mut self, routes: &[config::Route]) {
-        self.surroundings.set_routes(routes);
     }
 
     /// When [`Registry::tick`] has something to do next.

@@ -111,16 +111,6 @@ pub enum Refusal {
         /// The instance.
         instance: String,
     },
-    /// Probes have no way out.
-    #[error(
-        "{address} cannot be probed: port {port} leads there and has no kernel_interface, add one and restart this node, or create the service without probes"
-    )]
-    NoProbe {
-        /// Who was to be probed.
-        address: IpAddr,
-        /// The port's name.
-        port: String,
-    },
     /// A value that is not taken.
     #[error("{0}")]
     Malformed(String),
@@ -157,7 +147,6 @@ impl Refusal {
             | Self::UnknownInstance { .. }
             | Self::InstanceMix { .. }
             | Self::NoWay { .. }
-            | Self::NoProbe { .. }
             | Self::Malformed(_)
             | Self::Build(_) => RefusalKind::Malformed,
         }

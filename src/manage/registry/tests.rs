@@ -452,20 +452,6 @@ fn when_all_are_down_a_service_refuses_or_uses_all() {
 }
 
 #[test]
-fn probes_need_a_kernel_interface() {
-    let mut world = World::new();
-    let mut probed = service(1, &[21]);
-    probed.health.probe = config::Probe::Tcp;
-    let refusal = world.put(probed.clone()).unwrap_err();
-    assert!(refusal.to_string().contains("kernel_interface"), "{refusal}");
-    assert_eq!(refusal.kind(), RefusalKind::Malformed);
-    let with = NODE.replace("[nat]", "kernel_interface = \"hl-lan\"\n[nat]");
-    let config = Config::parse(&with, "node.toml", &Machine::with_cores(4)).unwrap();
-    world.registry = Registry::new(&config).unwrap();
-    assert_eq!(world.put(probed), Ok(Put::Created));
-}
-
-#[test]
 fn names_are_made_unique() {
     let mut world = World::new();
     let mut first = service(1, &[21]);

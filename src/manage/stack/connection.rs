@@ -25,6 +25,11 @@ impl Drop for Connection {
 }
 
 impl Connection {
+    #[cfg(test)]
+    pub(super) const fn port(&self) -> u16 {
+        self.port
+    }
+
     pub(super) const fn new(stack: Stack, port: u16) -> Self {
         Self { stack, port }
     }

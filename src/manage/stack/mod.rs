@@ -106,4 +106,6 @@ fn exhausted() -> io::Error {
 }
 
 #[cfg(test)]
+pub(crate) mod host;
+#[cfg(test)]
 mod tests;

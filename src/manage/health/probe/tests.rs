@@ -1,7 +1,13 @@
 //! Probes of servers on the loopback.
 
-use super::*;
-use crate::types;
+use super::{tcp::Stream, *};
+use crate::{
+    manage::stack::{
+        MOST_CONNECTIONS,
+        host::{HOST, NODE, Segment},
+    },
+    types,
+};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -49,18 +55,22 @@ async fn server(answer: &'static [u8]) -> SocketAddr {
     let listener = TcpListener::bind((LOOPBACK, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let mut request = [0; 1024];
-            let _ = stream.read(&mut request).await;
-            // In pieces, as it may come over a network.
-            for piece in answer.chunks(7) {
-                let _ = stream.write_all(piece).await;
-                tokio::task::yield_now().await;
-            }
-            let _ = stream.shutdown().await;
+        while let Ok((stream, _)) = listener.accept().await {
+            serve(stream, answer).await;
         }
     });
     address
+}
+
+async fn serve(mut stream: impl Stream, answer: &[u8]) {
+    let mut request = [0; 1024];
+    let _ = stream.read(&mut request).await;
+    // In pieces, as it may come over a network.
+    for piece in answer.chunks(7) {
+        let _ = stream.write_all(piece).await;
+        tokio::task::yield_now().await;
+    }
+    let _ = stream.shutdown().await;
 }
 
 /// A port on which nobody listens.
@@ -128,6 +138,20 @@ fn an_answer_without_end_is_not_read_for_ever() {
 
 /// A TLS server whose certificate nobody has signed.
 async fn tls_server() -> SocketAddr {
+    let acceptor = tls_acceptor();
+    let listener = TcpListener::bind((LOOPBACK, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            if let Ok(stream) = acceptor.accept(stream).await {
+                serve(stream, b"HTTP/1.1 204 \r\n\r\n").await;
+            }
+        }
+    });
+    address
+}
+
+fn tls_acceptor() -> TlsAcceptor {
     let own = rcgen::generate_simple_self_signed(vec!["backend".into()]).unwrap();
     let key = PrivateKeyDer::try_from(own.signing_key.serialize_der()).unwrap();
     let config = ServerConfig::builder_with_provider(ring::default_provider().into())
@@ -136,19 +160,7 @@ async fn tls_server() -> SocketAddr {
         .with_no_client_auth()
         .with_single_cert(vec![own.cert.der().clone()], key)
         .unwrap();
-    let acceptor = TlsAcceptor::from(std::sync::Arc::new(config));
-    let listener = TcpListener::bind((LOOPBACK, 0)).await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
-            let mut request = [0; 1024];
-            let _ = stream.read(&mut request).await;
-            let _ = stream.write_all(b"HTTP/1.1 204 \r\n\r\n").await;
-            let _ = stream.shutdown().await;
-        }
-    });
-    address
+    TlsAcceptor::from(std::sync::Arc::new(config))
 }
 
 #[test]
@@ -232,4 +244,107 @@ fn probes_end_with_a_reset() {
         let ended = stream.read(&mut [0; 16]).await;
         assert_eq!(ended.map_err(|error| error.kind()), Err(std::io::ErrorKind::ConnectionReset));
     });
+}
+
+/// Probes of another machine's servers by the stack, all else alike.
+mod by_the_stack {
+    use super::*;
+
+    fn check_by(family: usize, port: u16, how: How) -> Check {
+        Check { local: NODE[family], ..check(SocketAddr::new(HOST[family], port), how) }
+    }
+
+    async fn ask(segment: &mut Segment, check: &Check) -> Outcome {
+        let prober = Prober::new(Some(segment.stack.clone()));
+        segment.until(prober.ask(check)).await
+    }
+
+    const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nready";
+
+    #[test]
+    fn every_kind_finds_who_lives_and_who_does_not() {
+        run(async {
+            for family in [0, 1] {
+                let mut segment = Segment::new();
+                let (mut plain, mut tls) = (segment.listen(80), segment.listen(443));
+                segment.echo(9);
+                tokio::spawn(async move {
+                    while let Some(stream) = plain.recv().await {
+                        tokio::spawn(serve(stream, OK));
+                    }
+                });
+                tokio::spawn(async move {
+                    let acceptor = tls_acceptor();
+                    while let Some(stream) = tls.recv().await {
+                        if let Ok(stream) = acceptor.accept(stream).await {
+                            serve(stream, b"HTTP/1.1 204 \r\n\r\n").await;
+                        }
+                    }
+                });
+                let https = |statuses: &[u16]| How::Http {
+                    tls: true,
+                    path: "/".into(),
+                    statuses: statuses.to_vec(),
+                    reply: Vec::new(),
+                };
+                let udp = |payload: &str, reply: &str| How::Udp { payload: payload.into(), reply: reply.into() };
+                let dead = Outcome::Dead;
+                for (port, how, outcome) in [
+                    (80, How::Tcp, Outcome::Alive),
+                    (81, How::Tcp, dead(Failure::Refused)),
+                    (80, http(&[200], "ready"), Outcome::Alive),
+                    (80, http(&[200], "steady"), dead(Failure::Reply)),
+                    (80, http(&[204], ""), dead(Failure::Status(200))),
+                    (81, http(&[200], ""), dead(Failure::Refused)),
+                    (443, https(&[204]), Outcome::Alive),
+                    (443, https(&[200]), dead(Failure::Status(204))),
+                    (80, https(&[204]), dead(Failure::Tls)),
+                    (9, udp("hello", "ell"), Outcome::Alive),
+                    (9, udp("hello", "bye"), dead(Failure::Reply)),
+                    (10, udp("hello", ""), dead(Failure::Refused)),
+                    (0, How::Ping, Outcome::Alive),
+                ] {
+                    let check = check_by(family, port, how);
+                    assert_eq!(ask(&mut segment, &check).await, outcome, "{check:?}");
+                }
+                let quiet = hasty(check_by(family, 9, udp("quiet", "q")));
+                assert_eq!(ask(&mut segment, &quiet).await, Outcome::Dead(Failure::Silent));
+                let quiet = hasty(check_by(family, 9, udp("quiet", "")));
+                assert_eq!(ask(&mut segment, &quiet).await, Outcome::Alive, "silence is no refusal");
+                segment.plugged = false;
+                for how in [How::Tcp, http(&[200], ""), https(&[200]), How::Ping] {
+                    let check = hasty(check_by(family, 80, how));
+                    assert_eq!(ask(&mut segment, &check).await, Outcome::Dead(Failure::Silent), "{check:?}");
+                }
+                segment.turn();
+                assert!(!segment.is_busy(), "nothing is left of them");
+            }
+        });
+    }
+
+    #[test]
+    fn without_room_this_node_could_not_ask() {
+        run(async {
+            let mut segment = Segment::new();
+            let target = SocketAddr::new(HOST[0], 80);
+            let others: Vec<_> =
+                (0..MOST_CONNECTIONS).map(|_| segment.stack.connect(NODE[0], target).unwrap()).collect();
+            let check = check_by(0, 80, How::Tcp);
+            let outcome = Outcome::Unknown(std::io::ErrorKind::QuotaExceeded);
+            assert_eq!(ask(&mut segment, &check).await, outcome);
+            drop(others);
+            segment.turn();
+            assert_eq!(ask(&mut segment, &check).await, Outcome::Dead(Failure::Refused));
+        });
+    }
+
+    #[test]
+    fn the_kernel_keeps_what_comes_from_its_addresses() {
+        run(async {
+            let mut segment = Segment::new();
+            let alive = server(b"").await;
+            assert_eq!(ask(&mut segment, &check(alive, How::Tcp)).await, Outcome::Alive);
+            assert_eq!(segment.sent, 0);
+        });
+    }
 }
