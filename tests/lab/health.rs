@@ -5,10 +5,15 @@ use hitless_lab::{Nginx, NodeConfig, Signal, output, wait_for};
 use serde_json::Value;
 use std::{thread, time::Duration};
 
-/// A service at port 80 of the first VIPs whose backends are probed.
+/// A service at port 80 of the first VIPs whose backends are probed, by the kernel.
 fn world(backends: u8, health: &str) -> World {
+    probing_world(backends, health, true)
+}
+
+/// The same, or by the node's own stack.
+fn probing_world(backends: u8, health: &str, kernel_interface: bool) -> World {
     World::new(backends, |hosts| {
-        NodeConfig { workers: vec![0, 1], kernel_interface: true, ..NodeConfig::default() }.service(
+        NodeConfig { workers: vec![0, 1], kernel_interface, ..NodeConfig::default() }.service(
             ("tcp", 80, Some(8080)),
             hosts,
             &format!("scheduler = \"rr\"\nhealth = {{ {health} }}"),
@@ -18,8 +23,12 @@ fn world(backends: u8, health: &str) -> World {
 
 /// The states of the IPv4 service's backends, and how their probes go.
 fn backends(world: &World) -> Vec<(String, Value)> {
+    backends_of(world, "tcp-80-v4")
+}
+
+fn backends_of(world: &World, service: &str) -> Vec<(String, Value)> {
     let api = std::net::SocketAddr::from(([127, 0, 0, 1], 11111));
-    let ask = || hitless_lab::fetch(api, "/hitless/v1/services/tcp-80-v4", PATIENCE).unwrap();
+    let ask = || hitless_lab::fetch(api, &format!("/hitless/v1/services/{service}"), PATIENCE).unwrap();
     let answer = world.node.host.namespace.enter(ask);
     let service: Value = serde_json::from_str(&answer.text()).unwrap();
     let of = |backend: &Value| (backend["state"].as_str().unwrap().to_owned(), backend["health"].clone());
@@ -51,6 +60,25 @@ const QUICK: &str = "interval_ms = 200, timeout_ms = 190, rise = 2, fall = 2";
 
 #[test]
 fn every_kind_of_probe_finds_a_backend_and_its_loss() {
+    every_kind_finds(true);
+}
+
+/// The same where the kernel has neither an interface of the port nor an address of it.
+#[test]
+fn every_kind_of_probe_does_without_the_kernel() {
+    every_kind_finds(false);
+}
+
+/// The kernel has no socket towards the backends and no address to make one with.
+fn check_kernel_keeps_away(world: &World) {
+    let inside = |command: &str| world.node.host.namespace.shell(command).unwrap();
+    let sockets = inside("ss -Hanup; ss -Hant; ss -Hanw");
+    for text in [inside("ip -o address"), sockets, inside("ip -o link")] {
+        assert!(["10.77.0.", "fd77:", "hl-lan"].iter().all(|ours| !text.contains(ours)), "{text}");
+    }
+}
+
+fn every_kind_finds(kernel_interface: bool) {
     for probe in [
         "type = \"tcp\"",
         "type = \"http\", path = \"/name\", reply = \"b\"",
@@ -58,8 +86,7 @@ fn every_kind_of_probe_finds_a_backend_and_its_loss() {
         "type = \"udp\", reply = \"x\", port = 9",
     ] {
         // Nobody serves UDP there: that one is about the loss alone.
-        let mut world =
-            world(2, &format!("{probe}, interval_ms = 200, timeout_ms = 190, rise = 2, fall = 2"));
+        let mut world = probing_world(2, &format!("{probe}, {QUICK}"), kernel_interface);
         if probe.contains("udp") {
             wait_for_states(&world, &["down", "down"]);
             let reason = || (backends(&world)[0].1["failure"] == "it refuses connections").then_some(());
@@ -67,6 +94,11 @@ fn every_kind_of_probe_finds_a_backend_and_its_loss() {
             continue;
         }
         wait_for_answers(&world);
+        let v6_answers = || {
+            let all = backends_of(&world, "tcp-80-v6");
+            all.iter().all(|(state, health)| state == "up" && health["alive"] == true).then_some(())
+        };
+        assert!(wait_for(PATIENCE, v6_answers).is_some(), "{:?}", backends_of(&world, "tcp-80-v6"));
         if probe.contains("ping") {
             world.backends[0].namespace.shell("ip link set eth0 down").unwrap();
         } else {
@@ -85,6 +117,9 @@ fn every_kind_of_probe_finds_a_backend_and_its_loss() {
             world.nginx[0] = Nginx::start(&world.lab, &world.backends[0]).unwrap();
         }
         wait_for_states(&world, &["up", "up"]);
+        if !kernel_interface {
+            check_kernel_keeps_away(&world);
+        }
         world.node.check_books().unwrap();
     }
 }
