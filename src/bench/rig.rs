@@ -212,7 +212,7 @@ impl<F: Mapped, P: Dealer> Rig<F, P> {
             worker: WorkerId(0),
             ports: facts
                 .into_iter()
-                .map(|facts| PortSettings { facts, kernel_interface: false, own_stack: false, virtual_macs: Vec::new() })
+                .map(|facts| PortSettings { facts, kernel_interface: false, virtual_macs: Vec::new() })
                 .collect(),
             v4: V4::session_memory(v4)?,
             v6: V6::session_memory(v6)?,
@@ -223,6 +223,7 @@ impl<F: Mapped, P: Dealer> Rig<F, P> {
             links: Arc::default(),
             relay: Arc::new(Relay::new(ports.len())),
             ping_witness: false,
+            probes: Arc::default(),
             backends: vec![Arc::new(BackendCounters::new(backend_slots))],
             backend_slots,
             local_addresses: LocalAddresses::new(

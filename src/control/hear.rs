@@ -140,9 +140,8 @@ impl<P: Port> Control<P> {
             Some(_) => {}
             None => {
                 self.hear_ping(ip, received.0);
-                let pings = [&self.kernel_interfaces, &self.own_stacks];
-                if pings.iter().any(|ports| ports.get(port.index()) == Some(&true)) {
-                    // The kernel pings too, and so do health checks. Without room they ping again.
+                if self.kernel_interfaces.get(port.index()) == Some(&true) {
+                    // The kernel pings too. Without room it pings again.
                     let _ = self.kernel.push((port, packet));
                 }
             }

@@ -76,12 +76,10 @@ pub struct Settings<P: Port> {
     pub neighbors: Vec<Consumer<OnPort<P::Packet>>>,
     /// Next hops that workers ask for.
     pub requests: Vec<Consumer<(PortId, IpAddr)>>,
-    /// To the kernel interfaces, and to the stack in their place.
+    /// To the kernel interfaces.
     pub kernel: Producer<OnPort<P::Packet>>,
-    /// Ports that have a kernel interface.
+    /// Ports that have one.
     pub kernel_interfaces: Vec<bool>,
-    /// Ports whose probes leave by this node's own stack.
-    pub own_stacks: Vec<bool>,
     /// VIPs, local addresses and backends.
     pub services: Reader<ServiceTable>,
     /// Next hops of the configuration.
@@ -154,7 +152,6 @@ pub struct Control<P: Port> {
     requests: Vec<Consumer<(PortId, IpAddr)>>,
     kernel: Producer<OnPort<P::Packet>>,
     kernel_interfaces: Vec<bool>,
-    own_stacks: Vec<bool>,
     services: Reader<ServiceTable>,
     pins: Reader<Pins>,
     routes: Reader<Routes>,
@@ -220,7 +217,6 @@ impl<P: Port> Control<P> {
             requests: settings.requests,
             kernel: settings.kernel,
             kernel_interfaces: settings.kernel_interfaces,
-            own_stacks: settings.own_stacks,
             services: settings.services,
             pins: settings.pins,
             routes: settings.routes,

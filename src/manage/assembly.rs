@@ -15,8 +15,8 @@ use crate::{
     },
     packet::{HashKey, V4, V6},
     plane::{
-        BackendCounters, Counters, Examined, Histogram, Links, Mapped, NextHops, Ownership, Publisher, Relay,
-        Route, Routes,
+        BackendCounters, Counters, Examined, Histogram, Links, Mapped, NextHops, Ownership, ProbePorts,
+        Publisher, Relay, Route, Routes,
     },
     port::{Port, PortFacts},
     service::BuildError,
@@ -249,7 +249,8 @@ pub fn assemble_from<P: Port>(
     let events = Arc::new(ArrayQueue::new(256));
     let facts: Vec<PortFacts> = parts.iter().map(|part| part.facts.clone()).collect();
     let own_stacks: Vec<bool> = parts.iter().map(|part| part.own_stack).collect();
-    let stack = stack(&config, &facts, &own_stacks, &mut entropy).map_err(AssemblyError::Stack)?;
+    let probes = Arc::new(ProbePorts::default());
+    let stack = stack(&config, &facts, (&own_stacks, &probes), &mut entropy).map_err(AssemblyError::Stack)?;
     let wire = stack.clone().map(|stack| {
         let (requests, requested) = RingBuffer::new(STACK_REQUESTS);
         far.requests.push(requested);
@@ -267,13 +268,14 @@ pub fn assemble_from<P: Port>(
         let settings = settings(
             &config,
             WorkerId(number as u8),
-            (&facts, &own_stacks),
+            &facts,
             Plane {
                 next_hops: &next_hops,
                 ownership: &ownership,
                 links: &links,
                 relay: &relay,
                 backends: &backends,
+                probes: &probes,
             },
             &examined[number],
             entropy.key(),
@@ -294,7 +296,6 @@ pub fn assemble_from<P: Port>(
         requests: far.requests,
         kernel: far.control_to_kernel,
         kernel_interfaces: config.ports.iter().map(|port| port.kernel_interface.is_some()).collect(),
-        own_stacks,
         services: registry.reader(),
         pins: registry.neighborhood().pins(),
         routes: routes.reader(),
@@ -345,14 +346,15 @@ const STACK_REQUESTS: usize = 256;
 fn stack(
     config: &Config,
     facts: &[PortFacts],
-    own_stacks: &[bool],
+    (own_stacks, probes): (&[bool], &Arc<ProbePorts>),
     entropy: &mut Entropy,
 ) -> io::Result<Option<Stack>> {
     let ports = config.ports.iter().zip(facts).zip(own_stacks).filter(|(_, own_stack)| **own_stack);
     let (addresses, mtus): (Vec<_>, Vec<_>) =
         ports.map(|((port, facts), _)| (port.addresses.iter().map(Prefix::address), facts.mtu)).unzip();
     let mtu = mtus.into_iter().min();
-    let new = |mtu| Stack::new(addresses.into_iter().flatten().collect(), mtu, entropy.word());
+    let addresses = addresses.into_iter().flatten().collect();
+    let new = |mtu| Stack::new(addresses, mtu, Arc::clone(probes), entropy.word());
     mtu.map(new).transpose()
 }
 
@@ -380,12 +382,13 @@ struct Plane<'a> {
     links: &'a Arc<Links>,
     relay: &'a Arc<Relay>,
     backends: &'a [Arc<BackendCounters>],
+    probes: &'a Arc<ProbePorts>,
 }
 
 fn settings(
     config: &Config,
     worker: WorkerId,
-    (facts, own_stacks): (&[PortFacts], &[bool]),
+    facts: &[PortFacts],
     plane: Plane<'_>,
     examined: &Arc<Examined>,
     key: HashKey,
@@ -400,10 +403,9 @@ fn settings(
     let memory = |source| AssemblyError::Memory { sessions, source };
     let millis = |span: Duration| u32::try_from(span.as_millis()).unwrap_or(u32::MAX);
     let virtual_macs = pair::virtual_macs(config);
-    let ports = facts.iter().zip(&config.ports).zip(own_stacks).map(|((facts, port), own_stack)| PortSettings {
+    let ports = facts.iter().zip(&config.ports).map(|(facts, port)| PortSettings {
         facts: facts.clone(),
         kernel_interface: port.kernel_interface.is_some(),
-        own_stack: *own_stack,
         virtual_macs: virtual_macs.clone(),
     });
     Ok(Settings {
@@ -418,6 +420,7 @@ fn settings(
         links: Arc::clone(plane.links),
         relay: Arc::clone(plane.relay),
         ping_witness: pair::pings(config),
+        probes: Arc::clone(plane.probes),
         backends: plane.backends.to_vec(),
         backend_slots: Registry::backend_slots(config) as usize,
         local_addresses,

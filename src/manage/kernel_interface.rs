@@ -147,8 +147,7 @@ impl<P: Packet, A: FnMut() -> Option<P>> KernelInterfaces<P, A> {
     fn wait(&self) {
         let stack = self.rings.stack.as_ref();
         let taps = self.taps.iter().map(|tap| PollFd::new(&tap.device, PollFlags::IN));
-        let mut readable: Vec<_> =
-            taps.chain(stack.map(|stack| PollFd::new(stack, PollFlags::IN))).collect();
+        let mut readable: Vec<_> = taps.chain(stack.map(|stack| PollFd::new(stack, PollFlags::IN))).collect();
         let may_come = !self.taps.is_empty() || stack.is_some_and(Wire::is_busy);
         let longest = if may_come { WAIT } else { LONG_WAIT };
         let _ = poll(&mut readable, longest.try_into().ok().as_ref());

@@ -401,7 +401,10 @@ fn kernel_has_address(port: &config::Port) -> bool {
     match getifaddrs::getifaddrs() {
         Ok(mut found) => found.any(|interface| interface.address.ip_addr().is_some_and(own)),
         Err(error) => {
-            warn!("port {}: whether the kernel has its addresses is not known: {error}: probes leave by the kernel", port.name);
+            warn!(
+                "port {}: whether the kernel has its addresses is not known: {error}: probes leave by the kernel",
+                port.name
+            );
             true
         }
     }

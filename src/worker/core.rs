@@ -10,7 +10,9 @@ use super::{
 };
 use crate::{
     packet::{Family, HashKey, V4, V6},
-    plane::{BackendCounters, Counter, Examined, Links, NextHops, Ownership, Relay, Routes, Tally},
+    plane::{
+        BackendCounters, Counter, Examined, Links, NextHops, Ownership, ProbePorts, Relay, Routes, Tally,
+    },
     port::{BURST, PortFacts},
     service::{Backend, Service, ServiceTable},
     session::{Direction, Fragments, LocalAddresses, LocalPorts, Session, Storage, Table, Timeouts},
@@ -44,6 +46,8 @@ pub struct Settings {
     pub relay: Arc<Relay>,
     /// Answers to pings of this node's own are the control core's.
     pub ping_witness: bool,
+    /// Probes of this node's own stack that are under way.
+    pub probes: Arc<ProbePorts>,
     /// Every worker's counts per backend; its own are at its number.
     pub backends: Vec<Arc<BackendCounters>>,
     /// How many backend slots there are.
@@ -67,8 +71,6 @@ pub struct PortSettings {
     pub facts: PortFacts,
     /// What is not ours goes to the kernel.
     pub kernel_interface: bool,
-    /// Without that: answers to this node's probes go to its own stack.
-    pub own_stack: bool,
     /// MACs that move with the instances: frames to them are for this port too.
     pub virtual_macs: Vec<Mac>,
 }
@@ -84,7 +86,6 @@ pub(super) struct CorePort {
     pub(super) mtu: u16,
     pub(super) l2_length: usize,
     pub(super) kernel_interface: bool,
-    pub(super) own_stack: bool,
     pub(super) virtual_macs: Box<[Mac]>,
     pub(super) facts: PortFacts,
 }
@@ -126,6 +127,7 @@ pub(super) struct Context {
     /// Sessions that this burst may still open.
     pub(super) openings: usize,
     pub(super) ping_witness: bool,
+    pub(super) probes: Arc<ProbePorts>,
     /// Answers to what anybody may send.
     pub(super) icmp_budget: Budget,
     pub(super) reset_budget: Budget,
@@ -395,7 +397,6 @@ impl Core {
             mtu: port.facts.mtu,
             l2_length: port.facts.l2_length(),
             kernel_interface: port.kernel_interface,
-            own_stack: port.own_stack,
             virtual_macs: port.virtual_macs.into(),
             facts: port.facts,
         });
@@ -425,6 +426,7 @@ impl Core {
             bursts_behind: 0,
             openings: BURST,
             ping_witness: settings.ping_witness,
+            probes: settings.probes,
             icmp_budget: Budget::new(),
             reset_budget: Budget::new(),
             datagrams: seed as u32,

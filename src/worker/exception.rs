@@ -17,7 +17,7 @@ use crate::{
     },
     port::{Checksum, Packet},
     service::Role,
-    types::{DropReason, PortId},
+    types::DropReason,
 };
 
 /// ICMPv6 neighbour solicitation and advertisement.
@@ -70,11 +70,11 @@ pub(super) fn decide<P: Packet>(
             // Of known sessions too: the other node has them.
             Err(reason) => return context.turn_away(instance, reason),
         },
+        Some(Role::Node(_)) if !port.kernel_interface && answers_probe(context, port, packet, &datagram) => {
+            return Verdict::Kernel;
+        }
         Some(Role::Node(_)) if context.ping_witness && icmp::is_echo_reply(packet, port, &datagram) => {
             return Verdict::Urgent;
-        }
-        Some(Role::Node(own)) if is_answer_to_probe(context, own, packet, from, &datagram) => {
-            return Verdict::Kernel;
         }
         Some(Role::Node(_)) if !port.kernel_interface => true,
         _ => return stranger(context, from),
@@ -91,16 +91,9 @@ pub(super) fn decide<P: Packet>(
     }
 }
 
-fn is_answer_to_probe<P: Packet>(
-    context: &Context,
-    own: PortId,
-    packet: &P,
-    from: Source,
-    datagram: &Datagram,
-) -> bool {
-    let start = context.port(from.port).map_or(14, |port| port.l2_length);
-    let ip = packet.data().get(start..).unwrap_or_default();
-    context.port(own).is_some_and(|port| probe::datagram_answers(ip, datagram, port))
+fn answers_probe<P: Packet>(context: &Context, port: &CorePort, packet: &P, datagram: &Datagram) -> bool {
+    let ip = packet.data().get(port.l2_length..).unwrap_or_default();
+    probe::datagram_answers(ip, datagram, &context.probes)
 }
 
 fn is_neighbor_discovery(ip: &[u8], datagram: &Datagram) -> bool {

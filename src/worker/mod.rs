@@ -36,7 +36,6 @@ mod verdict;
 pub use self::core::{PortSettings, Settings};
 pub use dump::{Command, Dump, Dumped};
 pub use open::ECHO_PORT;
-pub use probe::PROBE_PORTS;
 pub use rings::{FarEnds, OnPort, RingSizes, Rings, SyncRings, Urgent, rings};
 pub use run::{Idle, Rest, Stop, run};
 

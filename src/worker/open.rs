@@ -12,7 +12,7 @@ use crate::{
     protocol::pair::SYNC_PORT,
     service::{Client, Role, Service},
     session::{Direction, Reference, Session, Wanted, opens},
-    types::{DropReason, InstanceId, NextHopId, PortId, Protocol, WorkerId},
+    types::{DropReason, InstanceId, NextHopId, Protocol, WorkerId},
 };
 
 /// Ports of the protocols that the control core speaks: BFD (RFC 5881, RFC 5883), BFD echo, session sync.
@@ -54,7 +54,7 @@ pub(super) fn locate<F: WorkerFamily>(
             open(flow, hash, (instance, service.flatten()), sessions, context, views, from)
         }
         Some(Role::Local(instance)) => Err(reply_to_nobody(flow, instance, context, from)),
-        Some(Role::Node(own)) => Err(to_node(flow, own, context, from)),
+        Some(Role::Node(_)) => Err(to_node(flow, context, from)),
         None => Err(stranger(context, from)),
     }
 }
@@ -86,11 +86,11 @@ fn reply_to_nobody<F: WorkerFamily>(
     }
 }
 
-fn to_node<F: WorkerFamily>(flow: &Flow<F>, own: PortId, context: &Context, from: Source) -> Verdict {
+fn to_node<F: WorkerFamily>(flow: &Flow<F>, context: &Context, from: Source) -> Verdict {
     if flow.protocol == Protocol::Udp && CONTROL_PORTS.contains(&flow.tuple.ports.destination()) {
         return Verdict::Urgent;
     }
-    if context.port(own).is_some_and(|port| probe::answers(flow, port)) {
+    if probe::answers(flow, &context.probes) {
         return Verdict::Kernel;
     }
     stranger(context, from)

@@ -18,6 +18,7 @@ mod headers;
 mod icmp;
 mod neighbors;
 mod ownership;
+mod probes;
 mod refused;
 mod services;
 mod steering;

@@ -44,6 +44,8 @@ pub(crate) struct Plan {
     pub(crate) frame: usize,
     /// The control core sends by a queue pair of its own.
     pub(crate) control_queue: bool,
+    /// The kernel has no way to the backends.
+    pub(crate) own_stack: bool,
     /// Serves from the start, as a node without a peer does.
     pub(crate) serves: bool,
 }
@@ -60,6 +62,7 @@ impl Plan {
             packets: 2048,
             frame: 2048,
             control_queue: true,
+            own_stack: false,
             serves: true,
         }
     }
@@ -172,7 +175,7 @@ impl World {
                 control,
                 reception: Reception::default(),
                 allocate: Box::new(move || own_pool.allocate()),
-                own_stack: false,
+                own_stack: plan.own_stack,
             });
             let (sent, talk) = (VecDeque::new(), VecDeque::new());
             lines.push(Line { facts, pool, wire, sent, talk, dispatch });

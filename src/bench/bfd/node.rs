@@ -75,7 +75,6 @@ impl Node {
             requests: far.requests,
             kernel: far.control_to_kernel,
             kernel_interfaces: vec![false],
-            own_stacks: vec![false],
             services: Publisher::new(ServiceTable::default()).reader(),
             pins: Publisher::new(Pins::new(&Routes::new(Vec::new()), std::iter::empty())).reader(),
             routes: Publisher::new(Routes::new(Vec::new())).reader(),

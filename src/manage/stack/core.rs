@@ -6,8 +6,8 @@ use crate::{
         Datagram, Udp,
         icmp::{EchoId, Embedded, ErrorKind, Message},
     },
+    plane::ProbePorts,
     types::Protocol,
-    worker::PROBE_PORTS,
 };
 use smoltcp::{
     iface::{Config, Interface, SocketHandle, SocketSet},
@@ -16,10 +16,11 @@ use smoltcp::{
     wire::{HardwareAddress, IpEndpoint, Ipv4Address, Ipv6Address},
 };
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     io,
     net::{IpAddr, SocketAddr},
-    time,
+    sync::Arc,
+    time::{self, Duration},
 };
 use tokio::sync::oneshot;
 
@@ -31,6 +32,9 @@ const SEND_BUFFER: usize = 2 * 1024;
 const SYN_ACK: u8 = 0x12;
 /// TTL or hop limit of datagrams.
 const TTL: u8 = 64;
+
+/// What is still on its way when a probe ends is no stranger's.
+const LINGER: Duration = Duration::from_millis(100);
 
 /// The ends of a conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,8 +58,16 @@ struct Open {
 pub(super) enum Key {
     /// A datagram, by the port it came from.
     Udp(u16),
-    /// An echo request, by its identifier and sequence number.
-    Echo(u16, u16),
+    /// An echo request, by its identifier.
+    Echo(u16),
+}
+
+impl Key {
+    const fn port(self) -> u16 {
+        match self {
+            Self::Udp(port) | Self::Echo(port) => port,
+        }
+    }
 }
 
 /// What came of a question.
@@ -79,8 +91,11 @@ pub(super) struct Core {
     /// Sockets whose reset is still to be sent.
     closing: Vec<SocketHandle>,
     waiting: HashMap<Key, Waiting>,
+    /// Of all of them: pings take their identifiers from there too.
+    ports: Arc<ProbePorts>,
     next_port: u16,
-    next_echo: u32,
+    /// Ports of what is over, and until when they are kept.
+    lingering: VecDeque<(time::Instant, u16)>,
     began: time::Instant,
 }
 
@@ -92,7 +107,7 @@ impl std::fmt::Debug for Core {
 }
 
 impl Core {
-    pub(super) fn new(mtu: u16, seed: u64) -> Self {
+    pub(super) fn new(mtu: u16, ports: Arc<ProbePorts>, seed: u64) -> Self {
         let mut config = Config::new(HardwareAddress::Ip);
         config.random_seed = seed;
         let mut device = Device::new(mtu);
@@ -111,8 +126,9 @@ impl Core {
             open: HashMap::new(),
             closing: Vec::new(),
             waiting: HashMap::new(),
-            next_port: PROBE_PORTS.start() + (seed >> 48) as u16 % PROBE_PORTS.len() as u16,
-            next_echo: seed as u32,
+            ports,
+            next_port: ProbePorts::RANGE.start() | (seed >> 48) as u16,
+            lingering: VecDeque::new(),
             began: time::Instant::now(),
         }
     }
@@ -122,15 +138,21 @@ impl Core {
         !(self.open.is_empty() && self.closing.is_empty() && self.waiting.is_empty())
     }
 
+    /// A port that nobody uses; whoever takes it says so.
     fn free_port(&mut self) -> io::Result<u16> {
-        for _ in PROBE_PORTS {
+        for _ in ProbePorts::RANGE {
             let port = self.next_port;
-            self.next_port = if port == *PROBE_PORTS.end() { *PROBE_PORTS.start() } else { port + 1 };
-            if !self.open.contains_key(&port) && !self.waiting.contains_key(&Key::Udp(port)) {
+            self.next_port = port.checked_add(1).unwrap_or(*ProbePorts::RANGE.start());
+            if !self.ports.contains(port) {
                 return Ok(port);
             }
         }
         Err(exhausted())
+    }
+
+    /// A conversation is over.
+    fn release(&mut self, port: u16) {
+        self.lingering.push_back((time::Instant::now() + LINGER, port));
     }
 
     /// Begins to connect; the connection's local port.
@@ -147,6 +169,7 @@ impl Core {
         let begun = socket.connect(self.interface.context(), ends.0, ends.1);
         begun.map_err(|_| io::Error::from(io::ErrorKind::AddrNotAvailable))?;
         let handle = self.sockets.add(socket);
+        self.ports.set(port, true);
         self.open.insert(port, Open { handle, ends: Ends { local, target }, accepted: false, failure: None });
         Ok(port)
     }
@@ -170,6 +193,7 @@ impl Core {
         if let Some(open) = self.open.remove(&port) {
             self.sockets.get_mut::<tcp::Socket<'_>>(open.handle).abort();
             self.closing.push(open.handle);
+            self.release(port);
         }
     }
 
@@ -191,8 +215,7 @@ impl Core {
 
     /// Sends an echo request.
     pub(super) fn ping(&mut self, local: IpAddr, target: IpAddr) -> io::Result<Asked> {
-        self.next_echo = self.next_echo.wrapping_add(1);
-        let id = EchoId { identifier: (self.next_echo >> 16) as u16, sequence: self.next_echo as u16 };
+        let id = EchoId { identifier: self.free_port()?, sequence: 1 };
         let mut packet = vec![0; 48];
         let length = id.write_request(local, target, &mut packet);
         let packet = length.map(|length| {
@@ -200,7 +223,7 @@ impl Core {
             packet
         });
         let ends = Ends { local, target: SocketAddr::new(target, 0) };
-        self.ask(Key::Echo(id.identifier, id.sequence), ends, packet)
+        self.ask(Key::Echo(id.identifier), ends, packet)
     }
 
     fn ask(&mut self, key: Key, ends: Ends, packet: Option<Vec<u8>>) -> io::Result<Asked> {
@@ -209,13 +232,16 @@ impl Core {
             return Err(exhausted());
         }
         let (answer, answered) = oneshot::channel();
+        self.ports.set(key.port(), true);
         self.waiting.insert(key, Waiting { ends, answer });
         Ok((key, answered))
     }
 
     /// Nobody waits for that answer any more.
     pub(super) fn forget(&mut self, key: Key) {
-        self.waiting.remove(&key);
+        if self.waiting.remove(&key).is_some() {
+            self.release(key.port());
+        }
     }
 
     /// An IP packet has come.
@@ -231,10 +257,8 @@ impl Core {
 
     fn hear_tcp(&mut self, ip: &[u8], datagram: &Datagram) {
         let Some(ports) = datagram.ports(ip) else { return };
-        let ends = Ends {
-            local: datagram.destination,
-            target: SocketAddr::new(datagram.source, ports.source()),
-        };
+        let ends =
+            Ends { local: datagram.destination, target: SocketAddr::new(datagram.source, ports.source()) };
         if let Some(open) = self.open.get_mut(&ports.destination()).filter(|open| open.ends == ends) {
             let flags = ip.get(datagram.l4_offset + 13).copied().unwrap_or(0);
             open.accepted |= flags & SYN_ACK == SYN_ACK;
@@ -244,8 +268,7 @@ impl Core {
 
     fn hear_udp(&mut self, ip: &[u8]) {
         let Ok((udp, payload)) = Udp::parse(ip) else { return };
-        let ends =
-            Ends { local: udp.destination, target: SocketAddr::new(udp.source, udp.source_port) };
+        let ends = Ends { local: udp.destination, target: SocketAddr::new(udp.source, udp.source_port) };
         self.answer(Key::Udp(udp.destination_port), ends, || Ok(payload.to_vec()));
     }
 
@@ -253,9 +276,8 @@ impl Core {
         match Message::parse(ip, datagram) {
             Ok(Message::EchoReply) => {
                 let Ok(id) = EchoId::of_reply(ip, datagram) else { return };
-                let ends =
-                    Ends { local: datagram.destination, target: SocketAddr::new(datagram.source, 0) };
-                self.answer(Key::Echo(id.identifier, id.sequence), ends, || Ok(Vec::new()));
+                let ends = Ends { local: datagram.destination, target: SocketAddr::new(datagram.source, 0) };
+                self.answer(Key::Echo(id.identifier), ends, || Ok(Vec::new()));
             }
             Ok(Message::Error(ErrorKind::Unreachable(code))) => {
                 self.hear_unreachable(ip, datagram, failure(code, datagram.source.is_ipv4()));
@@ -291,15 +313,23 @@ impl Core {
             && let Some(waiting) = self.waiting.remove(&key)
         {
             let _ = waiting.answer.send(answer());
+            self.release(key.port());
         }
     }
 
     /// Lets connections go on, and gives the packets to be sent.
-    pub(super) fn turn(&mut self) -> std::collections::VecDeque<Vec<u8>> {
+    pub(super) fn turn(&mut self) -> VecDeque<Vec<u8>> {
         let now = Instant::from_micros(i64::try_from(self.began.elapsed().as_micros()).unwrap_or(i64::MAX));
         self.interface.poll(now, &mut self.device, &mut self.sockets);
         for handle in self.closing.drain(..) {
             self.sockets.remove(handle);
+        }
+        let now = time::Instant::now();
+        while let Some(&(until, port)) = self.lingering.front()
+            && until <= now
+        {
+            self.lingering.pop_front();
+            self.ports.set(port, false);
         }
         self.device.take_outgoing()
     }

@@ -100,7 +100,7 @@ impl Segment {
         let routes = Publisher::new(Routes::new(connected.to_vec()));
         let next_hops = Arc::new(NextHops::new(8));
         let (ask, requests) = RingBuffer::new(8);
-        let stack = Stack::new(NODE.to_vec(), MTU, 1).unwrap();
+        let stack = Stack::new(NODE.to_vec(), MTU, Arc::default(), 1).unwrap();
         let wire = Wire::new(stack.clone(), &[facts], routes.reader(), Arc::clone(&next_hops), ask);
         Self {
             stack,
@@ -140,8 +140,7 @@ impl Segment {
 
     /// Has the other machine send back what comes to a port.
     pub(crate) fn echo(&mut self, port: u16) {
-        let buffer =
-            || udp::PacketBuffer::new(vec![udp::PacketMetadata::EMPTY; 8], vec![0; 8 * 1024]);
+        let buffer = || udp::PacketBuffer::new(vec![udp::PacketMetadata::EMPTY; 8], vec![0; 8 * 1024]);
         let mut socket = udp::Socket::new(buffer(), buffer());
         socket.bind(port).unwrap();
         let handle = self.host.sockets.add(socket);
@@ -156,8 +155,7 @@ impl Segment {
     /// Gives the stack an IP packet as from the other machine.
     pub(crate) fn deliver(&self, ip: &[u8]) {
         let ether_type = if ip[0] >> 4 == 4 { ETHER_IPV4 } else { ETHER_IPV6 };
-        let ethernet =
-            Ethernet { destination: NODE_MAC, source: HOST_MAC, vlan: self.vlan, ether_type };
+        let ethernet = Ethernet { destination: NODE_MAC, source: HOST_MAC, vlan: self.vlan, ether_type };
         let mut frame = vec![0; ethernet.length()];
         ethernet.write(&mut frame).unwrap();
         frame.extend(ip);

@@ -24,6 +24,7 @@ pub use question::Question;
 pub use wire::Wire;
 
 use self::{bell::Bell, core::Core};
+use crate::plane::ProbePorts;
 use parking_lot::Mutex;
 use std::{
     io,
@@ -49,13 +50,14 @@ struct Shared {
 }
 
 impl Stack {
-    /// A stack with these addresses, whose packets are at most `mtu` long. `seed` is a number that nobody guesses.
+    /// A stack with these addresses, whose packets are at most `mtu` long. Workers give it what `ports` says; `seed`
+    /// is a number that nobody guesses.
     ///
     /// # Errors
     ///
     /// There is no descriptor left.
-    pub fn new(addresses: Vec<IpAddr>, mtu: u16, seed: u64) -> io::Result<Self> {
-        let (core, bell) = (Mutex::new(Core::new(mtu, seed)), Bell::new()?);
+    pub fn new(addresses: Vec<IpAddr>, mtu: u16, ports: Arc<ProbePorts>, seed: u64) -> io::Result<Self> {
+        let (core, bell) = (Mutex::new(Core::new(mtu, ports, seed)), Bell::new()?);
         Ok(Self(Arc::new(Shared { addresses, core, bell })))
     }
 

@@ -102,7 +102,10 @@ fn datagrams_and_pings_are_answered() {
             let questions: Vec<_> = (0..100_u8)
                 .map(|number| {
                     let target = SocketAddr::new(host, 9);
-                    (segment.stack.send(local, target, &[number]).unwrap(), segment.stack.ping(local, host).unwrap())
+                    (
+                        segment.stack.send(local, target, &[number]).unwrap(),
+                        segment.stack.ping(local, host).unwrap(),
+                    )
                 })
                 .collect();
             for (number, (datagram, ping)) in (0..).zip(questions) {
@@ -128,7 +131,9 @@ fn icmp_errors_end_what_they_quote_and_nothing_else() {
         let other = segment.stack.connect(NODE[0], SocketAddr::new(HOST[0], 81)).unwrap();
         segment.turn();
         let port = stream.port();
-        for (from, to, expected) in [(port ^ 1, target, false), (port, SocketAddr::new(HOST[0], 82), false), (port, target, true)] {
+        for (from, to, expected) in
+            [(port ^ 1, target, false), (port, SocketAddr::new(HOST[0], 82), false), (port, target, true)]
+        {
             let quoted = Udp {
                 source: NODE[0],
                 destination: to.ip(),

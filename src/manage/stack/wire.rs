@@ -103,7 +103,8 @@ impl Wire {
 
     fn emit(&self, hop: NextHop, packet: &[u8], send: &mut impl FnMut(PortId, &[u8])) -> bool {
         let Some(&(source, vlan)) = self.ports.get(hop.port.index()) else { return false };
-        let ether_type = if packet.first().is_some_and(|first| first >> 4 == 4) { ETHER_IPV4 } else { ETHER_IPV6 };
+        let ether_type =
+            if packet.first().is_some_and(|first| first >> 4 == 4) { ETHER_IPV4 } else { ETHER_IPV6 };
         let ethernet = Ethernet { destination: hop.mac, source, vlan, ether_type };
         let mut frame = vec![0; ethernet.length()];
         let written = ethernet.write(&mut frame).is_some();

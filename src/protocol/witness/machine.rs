@@ -116,7 +116,9 @@ impl Witness {
             kind: match check {
                 Check::Arp => Kind::Arp(None),
                 Check::Ping => {
-                    let [identifier, sequence] = [random.next_u32() as u16, random.next_u32() as u16];
+                    // Identifiers above are those of health checks.
+                    let [identifier, sequence] =
+                        [random.next_u32() as u16 & 0x7fff, random.next_u32() as u16];
                     Kind::Ping(EchoId { identifier, sequence })
                 }
                 Check::BfdEcho => {

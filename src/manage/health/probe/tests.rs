@@ -287,7 +287,8 @@ mod by_the_stack {
                     statuses: statuses.to_vec(),
                     reply: Vec::new(),
                 };
-                let udp = |payload: &str, reply: &str| How::Udp { payload: payload.into(), reply: reply.into() };
+                let udp =
+                    |payload: &str, reply: &str| How::Udp { payload: payload.into(), reply: reply.into() };
                 let dead = Outcome::Dead;
                 for (port, how, outcome) in [
                     (80, How::Tcp, Outcome::Alive),
