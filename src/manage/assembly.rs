@@ -21,14 +21,14 @@ use crate::{
     port::{Port, PortFacts},
     service::BuildError,
     session::{LocalAddresses, Timeouts},
-    types::{BackendId, Duration, PortId, Prefix, WorkerId},
+    types::{BackendId, Duration, PortId, WorkerId},
     worker::{OnPort, PortSettings, RingSizes, Rings, Settings, Worker, rings},
 };
 use arc_swap::ArcSwap;
 use crossbeam::queue::ArrayQueue;
 use parking_lot::Mutex;
 use rtrb::{Consumer, Producer, RingBuffer};
-use std::{io, sync::Arc};
+use std::{io, net::IpAddr, sync::Arc};
 
 /// An opened port: its queues, and packets for those who make some.
 pub struct PortParts<P: Port> {
@@ -42,8 +42,8 @@ pub struct PortParts<P: Port> {
     pub reception: Reception,
     /// Packets for the control core.
     pub allocate: Allocator<P::Packet>,
-    /// Probes have no way by the kernel: it has neither a kernel interface of the port nor an address of it.
-    pub own_stack: bool,
+    /// Its addresses that the kernel has not got and gets by no kernel interface: probes from there leave by the stack.
+    pub stack_addresses: Vec<IpAddr>,
 }
 
 impl<P: Port> std::fmt::Debug for PortParts<P> {
@@ -248,9 +248,8 @@ pub fn assemble_from<P: Port>(
     let (near, mut far) = rings(workers, RingSizes { sync: sync_slots, ..RingSizes::default() });
     let events = Arc::new(ArrayQueue::new(256));
     let facts: Vec<PortFacts> = parts.iter().map(|part| part.facts.clone()).collect();
-    let own_stacks: Vec<bool> = parts.iter().map(|part| part.own_stack).collect();
     let probes = Arc::new(ProbePorts::default());
-    let stack = stack(&config, &facts, (&own_stacks, &probes), &mut entropy).map_err(AssemblyError::Stack)?;
+    let stack = stack(&parts, &probes, &mut entropy).map_err(AssemblyError::Stack)?;
     let wire = stack.clone().map(|stack| {
         let (requests, requested) = RingBuffer::new(STACK_REQUESTS);
         far.requests.push(requested);
@@ -342,20 +341,16 @@ pub fn assemble_from<P: Port>(
 /// Next hops that the stack may ask for at a time.
 const STACK_REQUESTS: usize = 256;
 
-/// The stack of the ports that want one, with all their addresses; `None` without such a port.
-fn stack(
-    config: &Config,
-    facts: &[PortFacts],
-    (own_stacks, probes): (&[bool], &Arc<ProbePorts>),
+/// The stack, with the addresses that want one; `None` without.
+fn stack<P: Port>(
+    parts: &[PortParts<P>],
+    probes: &Arc<ProbePorts>,
     entropy: &mut Entropy,
 ) -> io::Result<Option<Stack>> {
-    let ports = config.ports.iter().zip(facts).zip(own_stacks).filter(|(_, own_stack)| **own_stack);
-    let (addresses, mtus): (Vec<_>, Vec<_>) =
-        ports.map(|((port, facts), _)| (port.addresses.iter().map(Prefix::address), facts.mtu)).unzip();
-    let mtu = mtus.into_iter().min();
-    let addresses = addresses.into_iter().flatten().collect();
-    let new = |mtu| Stack::new(addresses, mtu, Arc::clone(probes), entropy.word());
-    mtu.map(new).transpose()
+    let ports = parts.iter().filter(|part| !part.stack_addresses.is_empty());
+    let Some(mtu) = ports.clone().map(|part| part.facts.mtu).min() else { return Ok(None) };
+    let addresses = ports.flat_map(|part| part.stack_addresses.iter().copied()).collect();
+    Stack::new(addresses, mtu, Arc::clone(probes), entropy.word()).map(Some)
 }
 
 /// Each worker's queues over all ports, and the control core's ways out.

@@ -18,11 +18,12 @@ use crate::{
         bfd::{MULTI_HOP_PORT, SINGLE_HOP_PORT},
         pair::SYNC_PORT,
     },
-    types::{Duration, Instant, PortId},
+    types::{Duration, Instant, PortId, Prefix},
     worker::{self, ECHO_PORT, Idle, Stop},
 };
 use parking_lot::Mutex;
 use std::{
+    collections::HashSet,
     io,
     net::IpAddr,
     os::{
@@ -394,20 +395,20 @@ fn steer_peer(nic: &Nic, queue: u16, rules: &mut Vec<FlowRule>) -> Reception {
     reception
 }
 
-/// Whether an interface of this network namespace has an address of the port: then the kernel answers there, and two
-/// stacks with one address would reset each other's connections.
-fn kernel_has_address(port: &config::Port) -> bool {
-    let own = |address: IpAddr| port.addresses.iter().any(|own| own.address() == address);
-    match getifaddrs::getifaddrs() {
-        Ok(mut found) => found.any(|interface| interface.address.ip_addr().is_some_and(own)),
-        Err(error) => {
-            warn!(
-                "port {}: whether the kernel has its addresses is not known: {error}: probes leave by the kernel",
-                port.name
-            );
-            true
-        }
+/// Addresses of a port without a kernel interface that no interface of this network namespace has. Those that one has
+/// are the kernel's: two stacks with one address would reset each other's connections.
+fn stack_addresses(port: &config::Port) -> Vec<IpAddr> {
+    if port.kernel_interface.is_some() {
+        return Vec::new();
     }
+    let kernel: HashSet<IpAddr> = match getifaddrs::getifaddrs() {
+        Ok(found) => found.filter_map(|interface| interface.address.ip_addr()).collect(),
+        Err(error) => {
+            warn!("port {}: the kernel does not say its addresses ({error}): probes leave by it", port.name);
+            return Vec::new();
+        }
+    };
+    port.addresses.iter().map(Prefix::address).filter(|own| !kernel.contains(own)).collect()
 }
 
 fn open_ports(eal: &Eal, config: &Config) -> Result<Opened, NodeError> {
@@ -449,7 +450,7 @@ fn open_ports(eal: &Eal, config: &Config) -> Result<Opened, NodeError> {
             control: open.control,
             reception,
             allocate: Box::new(allocator(std::slice::from_ref(&pool), PortId(0))),
-            own_stack: port.kernel_interface.is_none() && !kernel_has_address(port),
+            stack_addresses: stack_addresses(port),
         });
         pools.push(pool);
         nics.push(open.nic);

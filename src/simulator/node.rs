@@ -104,7 +104,7 @@ impl Node {
             control,
             reception: if self.own_queue { Reception::Own } else { Reception::Workers },
             allocate: Box::new(move || buffers.allocate()),
-            own_stack: false,
+            stack_addresses: Vec::new(),
         };
         let entropy = Entropy::seeded(self.random.next_u64());
         let mut assembly =

@@ -143,7 +143,7 @@ impl Node {
             control: control_queue,
             reception: Reception::Workers,
             allocate: Box::new(move || packets.allocate()),
-            own_stack: false,
+            stack_addresses: Vec::new(),
         };
         let Assembly { workers, control, shared, .. } = assemble(config, vec![part]).unwrap();
         let wire = Arc::new(wire);

@@ -124,6 +124,34 @@ fn every_kind_finds(kernel_interface: bool) {
     }
 }
 
+/// Where the kernel has the node's address it keeps its probes, and those of the other family are the stack's.
+#[test]
+fn the_kernel_probes_from_the_addresses_it_has() {
+    let own_v4 = |machine: &hitless_lab::Host| {
+        _ = machine.namespace.shell("ip address add 10.77.0.11/24 dev eth0").unwrap();
+    };
+    let mut world = World::on(own_v4, 1, |hosts| {
+        NodeConfig::default().service(
+            ("tcp", 80, Some(8080)),
+            hosts,
+            &format!("health = {{ type = \"http\", path = \"/name\", {QUICK} }}"),
+        )
+    });
+    let answered = |world: &World, service: &str, count| {
+        let enough = || (backends_of(world, service)[0].1["answered"].as_u64() >= Some(count)).then_some(());
+        assert!(wait_for(PATIENCE, enough).is_some(), "{:?}", backends_of(world, service));
+    };
+    answered(&world, "tcp-80-v4", 4);
+    answered(&world, "tcp-80-v6", 4);
+    assert_eq!(backends(&world)[0].1["failed"], 0);
+    let sockets = world.node.host.namespace.shell("cat /proc/net/tcp6").unwrap();
+    assert!(!sockets.contains("77FD"), "{sockets}");
+    assert!(world.node.counter("to_kernel").unwrap() >= 8, "answers over IPv6");
+    world.nginx[0].program.stop();
+    wait_for_states(&world, &["down"]);
+    world.node.check_books().unwrap();
+}
+
 /// A backend whose server ends and comes back while wrk runs: its own sessions end with it, as the server's do, and
 /// no other request fails. New sessions go to the others until it is back, and then to it again.
 #[test]

@@ -53,10 +53,20 @@ pub(crate) struct World {
 impl World {
     /// With so many backends, and what `config` makes of them.
     pub(crate) fn new(backends: u8, config: impl FnOnce(&[&Host]) -> NodeConfig) -> Self {
+        Self::on(|_| {}, backends, config)
+    }
+
+    /// The same on a machine that `prepare` changes first.
+    pub(crate) fn on(
+        prepare: impl FnOnce(&Host),
+        backends: u8,
+        config: impl FnOnce(&[&Host]) -> NodeConfig,
+    ) -> Self {
         let mut lab =
             Lab::new().expect("the lab needs root: run `sudo -E make test`, or `make unit` without");
         let client = lab.host("client", 1).unwrap();
         let machine = lab.machine("lb1", 11).unwrap();
+        prepare(&machine);
         let backends: Vec<Host> =
             (1..=backends).map(|number| lab.host(&format!("b{number}"), 20 + number).unwrap()).collect();
         let nginx = backends.iter().map(|host| Nginx::start(&lab, host).unwrap()).collect();

@@ -187,7 +187,7 @@ impl Node {
             control: None,
             reception: Reception::default(),
             allocate: Box::new(move || allocator.allocate()),
-            own_stack: false,
+            stack_addresses: Vec::new(),
         };
         let mut assembly = assemble(config, vec![parts]).unwrap();
         assembly.control.abstain();

@@ -169,13 +169,14 @@ impl World {
             let (mut pairs, wire) = memory::port(&pool, queues, plan.depth);
             let control = plan.control_queue.then(|| pairs.pop().unwrap());
             let own_pool = pool.clone();
+            let own = port.addresses.iter().map(hitless::types::Prefix::address);
             parts.push(PortParts {
                 facts: facts.clone(),
                 queues: pairs,
                 control,
                 reception: Reception::default(),
                 allocate: Box::new(move || own_pool.allocate()),
-                own_stack: plan.own_stack,
+                stack_addresses: if plan.own_stack { own.collect() } else { Vec::new() },
             });
             let (sent, talk) = (VecDeque::new(), VecDeque::new());
             lines.push(Line { facts, pool, wire, sent, talk, dispatch });

@@ -58,7 +58,7 @@ impl Node {
             control: None,
             reception: Reception::Workers,
             allocate: Box::new(move || pool.allocate()),
-            own_stack: false,
+            stack_addresses: Vec::new(),
         };
         let mut assembly = assemble(plan.config(number)?, vec![parts]).map_err(|error| error.to_string())?;
         assembly.control.prepare();
