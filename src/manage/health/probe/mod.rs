@@ -1,8 +1,8 @@
 //! Probes: one question to one backend, by the kernel's sockets, or by this node's own stack where the kernel has no
 //! way.
 //!
-//! They come from this node's own address, and whose address that is says which of the two. What this node cannot do, such as open a socket, says nothing about the
-//! backend.
+//! They come from this node's own address, and whose address that is says which of the two. What this node cannot do,
+//! such as open a socket, says nothing about the backend.
 
 mod http;
 mod ping;
