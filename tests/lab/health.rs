@@ -3,7 +3,12 @@
 use crate::{PATIENCE, World};
 use hitless_lab::{Nginx, NodeConfig, Signal, output, wait_for};
 use serde_json::Value;
-use std::{thread, time::Duration};
+use std::{
+    io::{ErrorKind, Read, Write},
+    net::TcpStream,
+    thread,
+    time::Duration,
+};
 
 /// A service at port 80 of the first VIPs whose backends are probed, by the kernel.
 fn world(backends: u8, health: &str) -> World {
@@ -122,6 +127,37 @@ fn every_kind_finds(kernel_interface: bool) {
         }
         world.node.check_books().unwrap();
     }
+}
+
+/// A backend that vanishes says nothing to its clients: with `reset_on_down` the load balancer does.
+#[test]
+fn clients_of_a_backend_that_vanished_are_reset() {
+    let world = probing_world(2, &format!("type = \"tcp\", reset_on_down = true, {QUICK}"), false);
+    wait_for_answers(&world);
+    let mut clients: Vec<TcpStream> = world.client.namespace.enter(|| {
+        (0..4).map(|_| TcpStream::connect_timeout(&crate::vips(80)[0], PATIENCE).unwrap()).collect()
+    });
+    let ask = |client: &mut TcpStream| {
+        client.set_read_timeout(Some(PATIENCE)).unwrap();
+        client.write_all(b"GET /name HTTP/1.1\r\nHost: lab\r\n\r\n")?;
+        let mut answer = [0; 1024];
+        client.read(&mut answer).map(|length| String::from_utf8_lossy(&answer[..length]).into_owned())
+    };
+    let answers: Vec<String> = clients.iter_mut().map(|client| ask(client).unwrap()).collect();
+    world.backends[0].namespace.shell("ip link set eth0 down").unwrap();
+    wait_for_states(&world, &["down", "up"]);
+    world.node.wait_for_counter("sessions_ended", |ended| ended >= 2, PATIENCE).unwrap();
+    for (client, before) in clients.iter_mut().zip(answers) {
+        match ask(client) {
+            Ok(answer) => assert!(before.ends_with("b2\n") && answer.ends_with("b2\n"), "{before} {answer}"),
+            Err(error) => {
+                assert!(before.ends_with("b1\n"), "{before}");
+                assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+            }
+        }
+    }
+    assert!(world.node.counter("tcp_resets").unwrap() >= 2);
+    world.node.check_books().unwrap();
 }
 
 /// Where the kernel has the node's address it keeps its probes, and those of the other family are the stack's.
