@@ -60,7 +60,8 @@ pub struct Health {
     /// What the answer must hold, written like `payload`; empty: anything, and for UDP even silence. TCP and pings
     /// leave it at its default.
     pub reply: String,
-    /// Sessions end when their backend goes down. Otherwise they go on, should it live after all.
+    /// Sessions end when their backend goes down, and clients that go on with one are told by a reset. Otherwise they go
+    /// on, should it live after all.
     pub reset_on_down: bool,
     /// What becomes of new sessions when no backend is alive.
     pub all_down: AllDown,

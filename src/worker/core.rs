@@ -123,6 +123,7 @@ pub(super) struct Context {
     lease_holds: bool,
     /// Packets come faster than they are taken.
     pub(super) behind: bool,
+    /// Bursts taken while they did.
     bursts_behind: u32,
     /// Sessions that this burst may still open.
     pub(super) openings: usize,
@@ -130,6 +131,7 @@ pub(super) struct Context {
     pub(super) probes: Arc<ProbePorts>,
     /// Answers to what anybody may send.
     pub(super) icmp_budget: Budget,
+    /// Resets of connections that are not there.
     pub(super) reset_budget: Budget,
     /// Datagrams in fragments so far.
     datagrams: u32,
