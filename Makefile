@@ -74,7 +74,7 @@ accept-instructions:
 	@lab/install valgrind
 	cargo bench --quiet --no-default-features --bench instructions -- --accept
 
-# The session table beside DPDK's, hashbrown and open addressing. Takes 14 GiB.
+# The session table beside DPDK's, hashbrown and open addressing. Takes 12 GiB.
 tables: build-packages
 	cargo bench --quiet --no-default-features --bench tables
 	cc -O3 -march=native perf/rte_hash.c -o target/rte_hash $$(pkg-config --cflags --libs libdpdk)
