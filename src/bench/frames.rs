@@ -5,6 +5,15 @@ use crate::{
     types::{Mac, Protocol},
 };
 
+/// What a generator sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Frames {
+    /// Packets of the clients' sessions, which come back.
+    OfClients,
+    /// First packets of strangers, each another one's: a SYN flood over TCP. Nothing need come back.
+    OfStrangers,
+}
+
 /// TCP flags of a bench's packets.
 pub(super) mod flags {
     pub(in super::super) const SYN: u8 = 0x02;

@@ -1,15 +1,15 @@
 //! `hitless bench generate`: sends the clients' frames by a device as fast as it takes them, and counts what comes back:
-//! the other end of a forwarder that is measured on a core of its own.
+//! the other end of a forwarder that is measured on a core of its own. Or a flood of those who are no clients.
 
 use super::{
     Forward,
     deck::Deck,
+    frames::Frames,
     ports::{open_device, start},
     rig::Shape,
 };
 use crate::{
     dpdk::{Mbuf, Pool, PoolOptions, Queue, cycles},
-    packet::{V4, V6},
     port::{BURST, Burst, Packet, Port},
     types::Mac,
 };
@@ -22,7 +22,7 @@ pub struct GenerateReport {
     pub sent: u64,
     /// Frames it brought.
     pub received: u64,
-    /// How long, from the first frame that came back.
+    /// How long, from the first frame that came back, or was sent in a flood.
     pub seconds: f64,
     /// Million frames a second that came back.
     pub mpps: f64,
@@ -39,21 +39,24 @@ const PATIENCE_S: f64 = 30.0;
 ///
 /// # Errors
 /// In words.
-pub fn generate(what: &Forward, device: &str, to: Mac, core: u16) -> Result<GenerateReport, String> {
+pub fn generate(
+    what: &Forward,
+    frames: Frames,
+    device: &str,
+    to: Mac,
+    core: u16,
+) -> Result<GenerateReport, String> {
     let shape = Shape::new(what);
-    let frames = match what.family {
-        6 => shape.clients_frames::<V6>(to, 0),
-        _ => shape.clients_frames::<V4>(to, 0),
-    };
+    let templates = shape.templates(frames, what.family, to, 0);
     let mut deck = Deck::default();
-    deck.load(frames, u64::MAX);
+    deck.load(templates, u64::MAX);
     let eal = start(u64::from(PACKETS), core)?;
     let pool = Pool::create(&eal, &PoolOptions { packets: PACKETS, mtu: 1500, numa_node: None })
         .map_err(|error| error.to_string())?;
     let (nic, queue) = open_device(&eal, &pool, device)?;
     let registered = eal.register_thread().map_err(|error| error.to_string())?;
     let mut generator = Generator { deck, queue, sent: 0, received: 0 };
-    let report = generator.run(what.seconds);
+    let report = generator.run(what.seconds, frames == Frames::OfClients);
     drop((generator, registered, nic));
     report
 }
@@ -66,10 +69,10 @@ struct Generator {
 }
 
 impl Generator {
-    fn run(&mut self, seconds: f64) -> Result<GenerateReport, String> {
+    fn run(&mut self, seconds: f64, answered: bool) -> Result<GenerateReport, String> {
         let tsc_hz = super::tsc_hz();
         let patience = cycles() + (PATIENCE_S * tsc_hz) as u64;
-        while self.received == 0 {
+        while answered && self.received == 0 {
             self.turn();
             if cycles() > patience {
                 return Err(format!(

@@ -28,6 +28,7 @@ pub use capture::capture;
 pub use connect::{Connect, ConnectReport, Opening, connect};
 pub use failover::{Failover, FailoverReport, failover};
 pub use forward::{Forward, ForwardReport, Lane, forward};
+pub use frames::Frames;
 #[cfg(feature = "dpdk")]
 pub use generate::{GenerateReport, generate};
 pub use load::{Load, LoadReport, LoadRun, Waits, load};

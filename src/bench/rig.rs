@@ -3,7 +3,7 @@
 use super::{
     Forward,
     deck::{Dealer, Deck, Templates},
-    frames::{MIN_SIZE, append, checks_out, flags, scattered_step},
+    frames::{Frames, MIN_SIZE, append, checks_out, flags, scattered_step},
     services::Services,
 };
 use crate::{
@@ -80,12 +80,34 @@ impl Shape {
     /// The clients' frames to `to`, in scattered order.
     pub(super) fn clients_frames<F: Family>(&self, to: Mac, signal: u8) -> Templates {
         let step = scattered_step(self.flows);
+        self.frames(to, signal, |n| self.client::<F>(n.wrapping_mul(step) % self.flows))
+    }
+
+    /// First packets to `to`, each of another stranger.
+    fn strangers_frames<F: Family>(&self, to: Mac) -> Templates {
+        let step = scattered_step(STRANGERS_MOST);
+        self.frames(to, flags::SYN, |n| {
+            let n = n.wrapping_mul(step) % STRANGERS_MOST;
+            self.stranger::<F>(n as u32, 1024 + (n % PORTS_PER_CLIENT) as u16)
+        })
+    }
+
+    /// What a generator sends to `to`; `signal`: the TCP flags of clients' packets.
+    pub(super) fn templates(&self, frames: Frames, family: u8, to: Mac, signal: u8) -> Templates {
+        match (frames, family) {
+            (Frames::OfClients, 6) => self.clients_frames::<V6>(to, signal),
+            (Frames::OfClients, _) => self.clients_frames::<V4>(to, signal),
+            (Frames::OfStrangers, 6) => self.strangers_frames::<V6>(to),
+            (Frames::OfStrangers, _) => self.strangers_frames::<V4>(to),
+        }
+    }
+
+    fn frames<F: Family>(&self, to: Mac, signal: u8, tuple: impl Fn(usize) -> Tuple<F>) -> Templates {
         let mut templates = Templates::with_capacity(self.flows, self.size);
         let mut frame = Vec::new();
         for n in 0..self.flows {
-            let tuple = self.client::<F>(n.wrapping_mul(step) % self.flows);
             frame.clear();
-            append(&mut frame, (NEIGHBOR, to), &tuple, self.protocol, signal, self.size);
+            append(&mut frame, (NEIGHBOR, to), &tuple(n), self.protocol, signal, self.size);
             templates.push(&frame);
         }
         templates
@@ -95,8 +117,9 @@ impl Shape {
 /// What a rig's receive queues hold: more than a bench deals before it deals nothing for a turn.
 const DESCRIPTORS: u16 = 4096;
 
-/// Frames dealt before the worker finds its queue empty, and knows that it is not behind.
-const PORTION: u64 = 1024;
+/// Frames dealt before the worker finds its queue empty: less than half of what the shortest queue of a bench holds, so that it
+/// knows that it is not behind.
+const PORTION: u64 = 256;
 
 /// A port of a rig, as a device would say.
 pub(super) fn facts(id: PortId, mac: Mac, checks_ip: bool) -> PortFacts {
@@ -155,6 +178,8 @@ pub(super) fn host<F: Family>(network: u8, n: u32) -> IpAddr {
 
 const CLIENTS: u8 = 20;
 const STRANGERS: u8 = 21;
+/// How many there are.
+const STRANGERS_MOST: usize = 1 << 24;
 pub(super) const VIPS: u8 = 10;
 pub(super) const LOCALS: u8 = 11;
 pub(super) const BACKENDS: u8 = 12;

@@ -5,8 +5,8 @@ use super::{Failure, table};
 use crate::bench::ForwardReport;
 use crate::{
     bench::{
-        Bfd, Connect, Failover, Forward, Load, LoadReport, bfd, capture, connect, cumulative, failover,
-        forward, load,
+        Bfd, Connect, Failover, Forward, Frames, Load, LoadReport, bfd, capture, connect, cumulative,
+        failover, forward, load,
     },
     port::BURST,
     types::{Mac, Protocol},
@@ -62,6 +62,9 @@ pub(super) enum Bench {
         /// The destination MAC address; by default that of net_pcap0
         #[arg(long, default_value = "02:70:63:61:70:00")]
         mac: Mac,
+        /// First packets of as many strangers instead, with TCP a SYN flood
+        #[arg(long)]
+        flood: bool,
     },
     /// Send the clients' frames by a DPDK device as fast as it takes them, and count what comes back from a forwarder
     Generate {
@@ -72,6 +75,12 @@ pub(super) enum Bench {
         /// The destination MAC address: the forwarder's
         #[arg(long)]
         mac: Mac,
+        /// The virtual address that frames are for, port 80
+        #[arg(long)]
+        vip: Option<IpAddr>,
+        /// First packets of as many strangers instead, with TCP a SYN flood; nothing need come back
+        #[arg(long)]
+        flood: bool,
         /// How long to count
         #[arg(long, default_value_t = 5.0)]
         seconds: f64,
@@ -208,6 +217,10 @@ impl From<Traffic> for Forward {
     }
 }
 
+const fn frames(flood: bool) -> Frames {
+    if flood { Frames::OfStrangers } else { Frames::OfClients }
+}
+
 fn family(text: &str) -> Result<u8, String> {
     match text {
         "4" => Ok(4),
@@ -307,13 +320,16 @@ impl Bench {
                     cumulative(&title, "µs", &series)
                 })
             }
-            Self::Generate { device, traffic, mac, seconds, core, json } => {
-                let what = Forward { seconds: *seconds, ..Forward::from(*traffic) };
-                print(&generated(&what, device, *mac, *core).map_err(Failure::Refused)?, *json)
+            Self::Generate { device, traffic, mac, vip, flood, seconds, core, json } => {
+                let what = Forward { seconds: *seconds, vip: *vip, ..Forward::from(*traffic) };
+                print(
+                    &generated(&what, frames(*flood), device, *mac, *core).map_err(Failure::Refused)?,
+                    *json,
+                )
             }
-            Self::Capture { file, traffic, mac } => {
+            Self::Capture { file, traffic, mac, flood } => {
                 let failed = |error| Failure::Refused(format!("{}: {error}", file.display()));
-                capture(&(*traffic).into(), *mac, file).map_err(failed)
+                capture(&(*traffic).into(), frames(*flood), *mac, file).map_err(failed)
             }
         }
     }
@@ -332,7 +348,7 @@ fn on_ports(_: &Forward, _: &[&str], _: u16) -> Result<ForwardReport, String> {
 }
 
 #[cfg(not(feature = "dpdk"))]
-fn generated(_: &Forward, _: &str, _: Mac, _: u16) -> Result<(), String> {
+fn generated(_: &Forward, _: Frames, _: &str, _: Mac, _: u16) -> Result<(), String> {
     Err(NO_PORTS.into())
 }
 

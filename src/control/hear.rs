@@ -43,7 +43,7 @@ pub(super) struct Listening {
 
 impl Listening {
     pub(super) const fn new(descriptors: u16) -> Self {
-        let queue = Queue::new(descriptors as u32);
+        let queue = Queue::new(descriptors as u32, descriptors as u32);
         Self { queue, until: Instant::ZERO, overruns: 0, judged_until: Instant::ZERO }
     }
 }

@@ -27,6 +27,8 @@ use std::{
 pub(super) struct Attached {
     port: u16,
     name: String,
+    /// See [`Spec::ring`].
+    pub(super) ring: Option<u16>,
     running: Arc<Running>,
 }
 
@@ -45,8 +47,12 @@ impl Attached {
         };
         let new = ports.insert(port);
         drop(ports);
-        let name = spec.name.clone();
-        if new { Ok(Self { port, name, running }) } else { Err(DeviceError::AlreadyOpen { device: name }) }
+        let (name, ring) = (spec.name.clone(), spec.ring());
+        if new {
+            Ok(Self { port, name, ring, running })
+        } else {
+            Err(DeviceError::AlreadyOpen { device: name })
+        }
     }
 
     pub(super) fn port(&self) -> u16 {

@@ -224,7 +224,7 @@ impl Setup<'_> {
             mac: Mac(info.mac),
             mtu: self.options.mtu,
             steering,
-            rx_descriptors: config.rx_descriptors,
+            rx_descriptors: self.attached.ring.unwrap_or(config.rx_descriptors),
             tx_descriptors: config.tx_descriptors,
             checks_ip: has(ffi::HL_RX_OFFLOAD_IPV4_CHECKSUM),
             checks_l4: [

@@ -41,9 +41,9 @@ pub struct PoolOptions {
 
 impl PoolOptions {
     /// Packets that `queues` receive and transmit queues in all need when `threads` move packets: full
-    /// descriptor rings and full caches, and a few bursts in hand.
+    /// descriptor rings and half a receive ring taken out to measure it, full caches, and a few bursts in hand.
     pub fn packets_for(queues: u32, rx_descriptors: u16, tx_descriptors: u16, threads: u32) -> u32 {
-        let rings = queues * (u32::from(rx_descriptors) + u32::from(tx_descriptors));
+        let rings = queues * (u32::from(rx_descriptors) * 3 / 2 + u32::from(tx_descriptors));
         let threads = threads * (CACHE * 3 / 2 + 4 * BURST as u32);
         (rings + threads + 1).next_power_of_two() - 1
     }

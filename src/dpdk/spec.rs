@@ -56,6 +56,12 @@ impl Spec {
         ON_INTERFACE.iter().chain(&["net_tap"]).any(|driver| is_driver(&self.name, driver))
     }
 
+    /// Packets that a receive queue holds whatever is configured; `None`: as many as it has descriptors.
+    pub(super) fn ring(&self) -> Option<u16> {
+        let frames = || self.argument("framecnt").map_or(Some(512), |given| given.parse().ok());
+        is_driver(&self.name, "net_af_packet").then(frames).flatten()
+    }
+
     fn argument(&self, name: &str) -> Option<&str> {
         self.arguments
             .split(',')
@@ -157,6 +163,14 @@ mod tests {
         ] {
             assert_eq!(arguments(device, 3), expected);
         }
+    }
+
+    #[test]
+    fn rings_of_the_kernel_s_are_as_long_as_they_are() {
+        let ring = |device: &str| Spec::parse(device, 1).unwrap().ring();
+        assert_eq!(ring("net_af_packet0,iface=veth0"), Some(512), "the driver's own default");
+        assert_eq!(ring("net_af_packet0,iface=veth0,framecnt=1024"), Some(1024));
+        assert_eq!(ring("net_memif0"), None);
     }
 
     #[test]

@@ -16,6 +16,8 @@ use std::sync::atomic::{
 pub struct Queue {
     /// Packets it can hold.
     capacity: u64,
+    /// Packets it can hold, and those that its worker may have taken and not looked at.
+    most: u64,
     received: u64,
     /// When so many have come out, everything received before that moment has.
     pending: (Instant, u64),
@@ -25,14 +27,15 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// A receive queue of so many descriptors.
-    pub const fn new(capacity: u32) -> Self {
-        let pending = (Instant::ZERO, 0);
-        Self { capacity: capacity as u64, received: 0, pending, at_empty: 0, overrun: false }
+    /// A receive queue of `capacity` descriptors. In it, and taken from it but not yet told to [`Self::after`], lie `most`
+    /// packets at most.
+    pub const fn new(capacity: u32, most: u32) -> Self {
+        let (capacity, most) = (capacity as u64, most as u64);
+        Self { capacity, most, received: 0, pending: (Instant::ZERO, 0), at_empty: 0, overrun: false }
     }
 
-    /// A burst of `count` packets, of at most `asked`, was taken in a turn that began at `now`. Returns a moment before which nothing
-    /// received is still in the queue, if a new one is known.
+    /// A burst of `count` packets is looked at in a turn that began at `now`. Fewer than were `asked` for: the queue was
+    /// empty. Returns a moment before which nothing received waits behind this burst, if a new one is known.
     #[inline]
     pub fn after(&mut self, count: usize, asked: usize, now: Instant) -> Option<Instant> {
         self.received += count as u64;
@@ -43,17 +46,11 @@ impl Queue {
             return Some(now);
         }
         let (since, enough) = self.pending;
-        (self.received >= enough + self.capacity).then(|| {
+        (self.received >= enough + self.most).then(|| {
             self.overrun = true;
             self.pending = (now, self.received);
             since
         })
-    }
-
-    /// Whether more has come out since it was last empty than it can hold: packets come faster than they are taken.
-    #[inline]
-    pub const fn is_behind(&self) -> bool {
-        self.received - self.at_empty > self.capacity
     }
 
     /// Whether it may have been full, and so have lost packets, before the last moment told: as many came out as it
@@ -119,7 +116,7 @@ mod tests {
 
     #[test]
     fn a_short_burst_says_now() {
-        let mut queue = Queue::new(128);
+        let mut queue = Queue::new(128, 128);
         assert_eq!(queue.after(0, BURST, at(5)), Some(at(5)));
         assert_eq!(queue.after(BURST - 1, BURST, at(6)), Some(at(6)));
         assert_eq!(queue.after(BURST, BURST, at(7)), None);
@@ -128,7 +125,7 @@ mod tests {
 
     #[test]
     fn full_bursts_say_so_after_a_queue_s_worth() {
-        let mut queue = Queue::new(128);
+        let mut queue = Queue::new(128, 128);
         queue.after(0, BURST, at(0));
         let told: Vec<_> = (1..=12).filter_map(|turn| queue.after(BURST, BURST, at(turn))).collect();
         assert_eq!(told, [at(0), at(4), at(8)]);
@@ -136,7 +133,7 @@ mod tests {
 
     #[test]
     fn a_queue_that_may_have_been_full_says_so_once() {
-        let mut queue = Queue::new(128);
+        let mut queue = Queue::new(128, 128);
         let overrun = |queue: &mut Queue, bursts: &[usize]| {
             bursts.iter().for_each(|count| _ = queue.after(*count, BURST, at(1)));
             queue.take_overrun()
@@ -154,7 +151,7 @@ mod tests {
         #[test]
         fn no_loss_goes_unnoticed(arrivals in proptest::collection::vec(0usize..80, 1..200)) {
             const CAPACITY: usize = 64;
-            let mut queue = Queue::new(CAPACITY as u32);
+            let mut queue = Queue::new(CAPACITY as u32, CAPACITY as u32);
             let (mut waiting, mut lost) = (0, false);
             for (turn, arriving) in arrivals.into_iter().enumerate() {
                 lost |= waiting + arriving > CAPACITY;
@@ -173,7 +170,7 @@ mod tests {
         #[test]
         fn nothing_older_waits(arrivals in proptest::collection::vec(0usize..80, 1..200)) {
             const CAPACITY: usize = 64;
-            let mut queue = Queue::new(CAPACITY as u32);
+            let mut queue = Queue::new(CAPACITY as u32, CAPACITY as u32);
             let mut waiting = VecDeque::new();
             for (turn, arriving) in arrivals.into_iter().enumerate() {
                 let now = 10 * turn as u64;

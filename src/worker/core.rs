@@ -127,6 +127,8 @@ pub(super) struct Context {
     bursts_behind: u32,
     /// Sessions that this burst may still open.
     pub(super) openings: usize,
+    /// Somebody asked for a new session.
+    pub(super) newcomers: bool,
     pub(super) ping_witness: bool,
     pub(super) probes: Arc<ProbePorts>,
     /// Answers to what anybody may send.
@@ -427,6 +429,7 @@ impl Core {
             behind: false,
             bursts_behind: 0,
             openings: BURST,
+            newcomers: false,
             ping_witness: settings.ping_witness,
             probes: settings.probes,
             icmp_budget: Budget::new(),

@@ -25,6 +25,7 @@ mod fragment;
 mod hold;
 mod icmp;
 mod inform;
+mod inlet;
 mod journal;
 mod open;
 mod probe;
@@ -42,15 +43,16 @@ pub use run::{Idle, Rest, Stop, run};
 use self::{
     core::{Core, Views},
     exits::Exits,
+    inlet::Inlet,
     verdict::{Arrival, Source},
 };
 use crate::{
-    plane::{Counter, Counters, Examined, Queue, Reader, Routes},
+    plane::{Counter, Counters, Examined, Reader, Routes},
     port::{BURST, Burst, Packet, Port},
     service::ServiceTable,
     types::{DropReason, Instant, PortId},
 };
-use std::sync::Arc;
+use std::{mem, sync::Arc};
 
 /// One worker.
 #[derive(Debug)]
@@ -60,7 +62,7 @@ pub struct Worker<P: Port> {
     services: Reader<ServiceTable>,
     routes: Reader<Routes>,
     counters: Arc<Counters>,
-    queues: Vec<Queue>,
+    inlets: Vec<Inlet<P::Packet>>,
     examined: Arc<Examined>,
     published_ms: u32,
 }
@@ -76,12 +78,12 @@ impl<P: Port> Worker<P> {
         counters: Arc<Counters>,
     ) -> Self {
         let held_packets = settings.held_packets;
-        let queues = settings.ports.iter().map(|port| Queue::new(port.facts.rx_descriptors.into())).collect();
+        let inlets = settings.ports.iter().map(|port| Inlet::new(port.facts.rx_descriptors)).collect();
         let examined = Arc::clone(&settings.examined);
         let (links, relay) = (Arc::clone(&settings.links), Arc::clone(&settings.relay));
         let core = Core::new(settings, rings.sync.take());
         let exits = Exits::new(ports, rings, Arc::clone(&examined), links, relay, held_packets);
-        Self { core, exits, services, routes, counters, queues, examined, published_ms: 0 }
+        Self { core, exits, services, routes, counters, inlets, examined, published_ms: 0 }
     }
 
     /// Its queue pairs.
@@ -108,17 +110,17 @@ impl<P: Port> Worker<P> {
             && self.release_held();
         for port in 0..self.exits.ports.len() {
             let mut burst = Burst::new();
-            let received = self.exits.ports[port].receive(&mut burst);
-            let looked_through = self.queues[port].after(received, BURST, now);
-            if received > 0 {
+            let taken = self.inlets[port].receive(&mut self.exits.ports[port], &mut burst, now);
+            if taken.packets > 0 {
                 found = true;
-                self.core.context.behind |= self.queues[port].is_behind();
-                self.core.context.tally.add(Counter::Received, received as u64);
+                self.core.context.behind |= self.inlets[port].is_behind();
+                self.core.context.tally.add(Counter::Received, taken.packets as u64);
                 self.process(&mut burst, Source { port: PortId(port as u8), arrival: Arrival::Wire });
+                self.inlets[port].note(mem::take(&mut self.core.context.newcomers));
             }
             // After its packets: what is the control core's lies in the ring by now.
-            if let Some(until) = looked_through {
-                if self.queues[port].take_overrun() {
+            if let Some(until) = taken.until {
+                if self.inlets[port].take_overrun() {
                     self.examined.count_lost();
                 }
                 self.examined.set(port, until);

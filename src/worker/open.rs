@@ -139,6 +139,7 @@ fn try_open<F: WorkerFamily>(
     if !opens(flow.protocol, flow.signal) {
         return Err(DropReason::NoSession);
     }
+    context.newcomers = true;
     context.openings = context.openings.checked_sub(1).ok_or(DropReason::Overload)?;
     if is_martian_source(source) || views.services.role(source).is_some() {
         return Err(DropReason::MartianSource);

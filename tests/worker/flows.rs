@@ -363,3 +363,37 @@ fn nothing_is_left_of_sessions_that_ended() {
     assert_eq!(counts::of_backend(&world.shared, BackendId(0))[0], 0);
     assert_eq!(world.leaked(), 0);
 }
+
+/// Clients that wait for answers keep some packets in the queue at all times: it is never empty, and never long.
+#[test]
+fn a_queue_that_is_short_but_never_empty_refuses_nobody() {
+    let mut world = plan().with(|plan| plan.packets = 2048).build();
+    let session = open(&mut world, V4, Protocol::Udp, 1000);
+    let numbered = |world: &World, number: u32| {
+        let payload = number.to_be_bytes().to_vec();
+        session.inbound(world, Body::Udp { checksum: true, payload }).bytes()
+    };
+    let frames: Vec<_> = (0..800u32)
+        .map(|number| match number % 8 {
+            0 => V4.opening(&world, Protocol::Tcp, 2000 + number as u16).bytes(),
+            _ => numbered(&world, number),
+        })
+        .collect();
+    let out = world.watch(|world| {
+        let (first, rest) = frames.split_at(200);
+        for burst in [first].into_iter().chain(rest.chunks(32)) {
+            burst.iter().for_each(|frame| world.arrive(FRONT, frame));
+            world.workers[0].turn(world.now);
+        }
+        world.run(10);
+    });
+    assert_eq!(out.moved.get("overload"), 0);
+    assert_eq!(out.moved.get("sessions_opened"), 100);
+    let sent: Vec<u32> = (out.sent.iter())
+        .filter_map(|(_, frame)| {
+            frame.last_chunk().filter(|_| frame[23] == 17).map(|last| u32::from_be_bytes(*last))
+        })
+        .collect();
+    assert_eq!(sent.len(), 700);
+    assert!(sent.is_sorted(), "packets of a session stay in order");
+}

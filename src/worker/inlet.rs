@@ -1,0 +1,114 @@
+//! A receive queue as the worker empties it, and whether the worker keeps up with it.
+//!
+//! A queue that is never found empty need not be long: clients that wait for answers keep a few packets in it at any
+//! load, and slow down with the worker. So once half as many packets have come out as the queue holds without its being
+//! found empty, and somebody new among them, the worker measures it: it takes as many again at a stroke. If there are
+//! so many, more come than it can take. What was taken is looked at in its order, before the queue is asked again.
+
+use crate::{
+    plane::Queue,
+    port::{BURST, Burst, Port},
+    types::Instant,
+};
+use std::collections::VecDeque;
+
+/// A receive queue.
+#[derive(Debug)]
+pub(super) struct Inlet<P> {
+    reckoning: Queue,
+    /// Taken and not yet looked at, the oldest first; never more than there was room for at the start.
+    ahead: VecDeque<P>,
+    /// Half the packets that the queue holds.
+    half: usize,
+    /// Packets that have come out since it was found empty or measured.
+    unmeasured: usize,
+    /// Since it was measured somebody asked for a new session, which is what measuring is for.
+    newcomers: bool,
+    behind: bool,
+}
+
+/// What a queue gave.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Taken {
+    pub(super) packets: usize,
+    /// When these have been looked at, nothing that was received before this moment waits.
+    pub(super) until: Option<Instant>,
+}
+
+impl<P> Inlet<P> {
+    /// A queue of so many descriptors.
+    pub(super) fn new(descriptors: u16) -> Self {
+        let half = usize::from(descriptors / 2).max(BURST);
+        Self {
+            reckoning: Queue::new(descriptors.into(), u32::from(descriptors) + half as u32),
+            ahead: VecDeque::with_capacity(half),
+            half,
+            unmeasured: 0,
+            newcomers: false,
+            behind: false,
+        }
+    }
+
+    /// Appends what comes next to the empty `burst`, in a turn that began at `now`.
+    #[inline]
+    pub(super) fn receive(
+        &mut self,
+        port: &mut impl Port<Packet = P>,
+        burst: &mut Burst<P>,
+        now: Instant,
+    ) -> Taken {
+        if !self.ahead.is_empty() {
+            return self.next_ahead(burst, now);
+        }
+        let packets = port.receive(burst);
+        if packets < BURST {
+            (self.unmeasured, self.behind) = (0, false);
+        } else {
+            self.unmeasured += packets;
+            if self.unmeasured >= self.half && self.newcomers {
+                self.measure(port);
+            }
+        }
+        Taken { packets, until: self.reckoning.after(packets, BURST, now) }
+    }
+
+    /// Packets come faster than they are taken: the queue was found half full, and since then neither empty nor nearly so.
+    #[inline]
+    pub(super) const fn is_behind(&self) -> bool {
+        self.behind
+    }
+
+    /// Whether somebody asked for a new session in what was received last.
+    #[inline]
+    pub(super) const fn note(&mut self, newcomers: bool) {
+        self.newcomers |= newcomers;
+    }
+
+    /// As [`Queue::take_overrun`].
+    #[inline]
+    pub(super) const fn take_overrun(&mut self) -> bool {
+        self.reckoning.take_overrun()
+    }
+
+    #[cold]
+    fn next_ahead(&mut self, burst: &mut Burst<P>, now: Instant) -> Taken {
+        let packets = self.ahead.len().min(BURST);
+        burst.extend(self.ahead.drain(..packets));
+        Taken { packets, until: self.reckoning.after(packets, packets, now) }
+    }
+
+    #[cold]
+    fn measure(&mut self, port: &mut impl Port<Packet = P>) {
+        (self.unmeasured, self.newcomers) = (0, false);
+        while self.ahead.len() + BURST <= self.half {
+            let mut burst = Burst::new();
+            let packets = port.receive(&mut burst);
+            self.ahead.extend(burst);
+            if packets < BURST {
+                self.behind &= self.ahead.len() > self.half / 4;
+                return;
+            }
+        }
+        self.behind = true;
+    }
+}
