@@ -152,6 +152,15 @@ impl Bfd {
         Ok(())
     }
 
+    /// The remote address of a session that ends, if no other session has it.
+    pub(super) fn last_of_its_remote(&self, id: SessionId) -> Option<IpAddr> {
+        let remote = self.sessions.get(id)?.settings().path.remote;
+        let has_it = |(other, session): (SessionId, &Session)| {
+            !self.leaving[other.index()] && session.settings().path.remote == remote
+        };
+        (!self.sessions.iter().any(has_it)).then_some(remote)
+    }
+
     /// Says AdminDown on all sessions with this diagnostic, or lets them come up again.
     pub(super) fn set_admin_down(&mut self, diagnostic: Option<Diagnostic>, now: Instant) {
         for slot in 0..MAX_BFD_SESSIONS {

@@ -108,7 +108,13 @@ impl<P: Port> Control<P> {
                 return Ok(());
             }
             Command::ChangeBfd(id, timers) => return self.bfd.change(*id, *timers),
-            Command::RemoveBfd(id) => return self.bfd.retire(*id, now),
+            Command::RemoveBfd(id) => {
+                self.bfd.retire(*id, now)?;
+                if let (Some(link), Some(remote)) = (&mut self.link, self.bfd.last_of_its_remote(*id)) {
+                    link.remove_peer(remote);
+                }
+                return Ok(());
+            }
             _ => {}
         }
         let elections = &mut self.ha.as_mut().ok_or(CommandError::Alone)?.elections;

@@ -264,7 +264,7 @@ impl<P: Port> Control<P> {
     pub(super) fn find_relay(&mut self) {
         for port in (0..self.ports()).map(|port| PortId(port as u8)) {
             let Some(link) = &self.link else { return };
-            let on_link = link.peers().iter().copied().filter(|peer| self.addresses.on_link(port, *peer));
+            let on_link = link.peers().filter(|peer| self.addresses.on_link(port, *peer));
             let known = on_link.filter_map(|peer| self.next_hops.get(self.next_hops.find(port, peer)?));
             if let Some(hop) = known.into_iter().next() {
                 self.relay.set(port, Some(hop.mac));

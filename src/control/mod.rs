@@ -347,7 +347,7 @@ impl<P: Port> Control<P> {
     /// A message of the pair's.
     fn hear_pair(&mut self, frame: &[u8], received_at: Instant, now: Instant) {
         let Some(link) = &mut self.link else { return };
-        let Some(message) = link.hear(frame) else { return };
+        let Some(message) = link.hear(frame, received_at) else { return };
         if let (Some(ha), Kind::Hello) = (&mut self.ha, message.kind) {
             // What is refused has been counted; on two paths the second copy is old.
             let _ = ha.elections.receive(message.body, received_at);

@@ -1,6 +1,6 @@
 //! The way to the other node: datagrams of the pair's, out by the port that leads to it, in from the workers.
 
-use super::{NodeAddresses, Outlet, PairView};
+use super::{MAX_BFD_SESSIONS, NodeAddresses, Outlet, PairView};
 use crate::{
     packet::{Datagram, ETHER_IPV4, ETHER_IPV6, Ethernet, Udp},
     plane::{NextHop, NextHops, Routes},
@@ -22,9 +22,11 @@ const URGENT_CLASS: u8 = 0xc0;
 const BULK_CLASS: u8 = 0x40;
 /// How often the peer's MAC is asked for while it is not known.
 const ASK: Duration = Duration::from_millis(100);
+/// An address that the peer was not heard from for so long is not where sessions go, if it was heard from another.
+const FRESH: Duration = Duration::from_secs(1);
 
-/// Addresses of the peer, at most: one for sessions, and one a BFD path.
-const MAX_ADDRESSES: usize = 20;
+/// Addresses of the peer, at most: that of the configuration, and one a BFD session.
+const MAX_ADDRESSES: usize = 1 + MAX_BFD_SESSIONS;
 
 /// Bytes of IPv6 and UDP headers, the longer of the two families'.
 const IP_AND_UDP: usize = 48;
@@ -58,7 +60,7 @@ pub struct Io<'a, P: Port> {
 pub struct PeerSettings {
     /// Who this node is.
     pub pair: PairSettings,
-    /// Where the peer is, its address for sessions first; more may become known.
+    /// Where the peer is, its address for sessions first; others may come and go.
     pub addresses: Vec<IpAddr>,
 }
 
@@ -68,9 +70,19 @@ pub struct PeerLink {
     pair: Pair,
     view: Arc<PairView>,
     /// The peer's addresses, that for sessions first.
-    peers: ArrayVec<IpAddr, MAX_ADDRESSES>,
-    /// When each was last asked for.
-    asked: [Option<Instant>; MAX_ADDRESSES],
+    peers: ArrayVec<Peer, MAX_ADDRESSES>,
+}
+
+/// An address of the peer.
+#[derive(Clone, Copy, Debug)]
+struct Peer {
+    address: IpAddr,
+    /// It is in the configuration, and stays.
+    configured: bool,
+    /// When its MAC was last asked for.
+    asked: Option<Instant>,
+    /// When the peer was last heard from it.
+    heard: Option<Instant>,
 }
 
 #[derive(Clone, Copy)]
@@ -79,30 +91,48 @@ struct Way {
     own: IpAddr,
 }
 
+impl Peer {
+    /// How to reach it; while its MAC is unknown it is asked for.
+    fn way<P: Port>(&mut self, io: &mut Io<'_, P>, now: Instant) -> Option<Way> {
+        let way = io.routes.way(self.address)?;
+        let own = io.addresses.source_for(way.port, self.address)?;
+        let hop = io.next_hops.find(way.port, way.neighbor).and_then(|slot| io.next_hops.get(slot));
+        if hop.is_none() && self.asked.is_none_or(|asked| now.since(asked) >= ASK) {
+            self.asked = Some(now);
+            io.neighbors.urge(way.port, way.neighbor, now);
+        }
+        Some(Way { hop: hop?, own })
+    }
+}
+
 impl PeerLink {
     /// To a peer that has not been heard.
     pub fn new(settings: PeerSettings) -> Self {
-        let mut link = Self {
-            pair: Pair::new(settings.pair),
-            view: Arc::default(),
-            peers: ArrayVec::new(),
-            asked: [None; MAX_ADDRESSES],
-        };
-        settings.addresses.into_iter().for_each(|address| link.add_peer(address));
+        let mut link = Self { pair: Pair::new(settings.pair), view: Arc::default(), peers: ArrayVec::new() };
+        settings.addresses.into_iter().for_each(|address| link.add(address, true));
         link
     }
 
-    /// The peer has this address too; the first that becomes known is the one for sessions.
+    /// The peer has this address too.
     pub fn add_peer(&mut self, address: IpAddr) {
-        if !self.peers.contains(&address) {
-            // The configuration allows fewer paths than there is room.
-            let _ = self.peers.try_push(address);
+        self.add(address, false);
+    }
+
+    fn add(&mut self, address: IpAddr, configured: bool) {
+        if self.peers().all(|peer| peer != address) {
+            // There is room for as many as there are BFD sessions.
+            let _ = self.peers.try_push(Peer { address, configured, asked: None, heard: None });
         }
     }
 
+    /// The peer has not got this address any more, unless the configuration says that it has.
+    pub fn remove_peer(&mut self, address: IpAddr) {
+        self.peers.retain(|peer| peer.configured || peer.address != address);
+    }
+
     /// The peer's addresses.
-    pub fn peers(&self) -> &[IpAddr] {
-        &self.peers
+    pub fn peers(&self) -> impl Iterator<Item = IpAddr> {
+        self.peers.iter().map(|peer| peer.address)
     }
 
     /// What others see of it.
@@ -134,7 +164,13 @@ impl PeerLink {
         now: Instant,
         body: impl FnOnce(&mut [u8]) -> Option<usize>,
     ) -> bool {
-        self.send_to(0, kind, room, io, now, body)
+        self.send_to(self.for_sessions(now), kind, room, io, now, body)
+    }
+
+    /// The number of the address that sessions go to: the first that the peer is heard from, or the first.
+    fn for_sessions(&self, now: Instant) -> usize {
+        let is_heard = |peer: &Peer| peer.heard.is_some_and(|heard| now.since(heard) < FRESH);
+        self.peers.iter().position(is_heard).unwrap_or(0)
     }
 
     /// Sends a message to every address of the peer: whichever arrives first counts.
@@ -156,11 +192,11 @@ impl PeerLink {
         now: Instant,
         body: impl FnOnce(&mut [u8]) -> Option<usize>,
     ) -> bool {
-        let Some(&peer) = self.peers.get(number) else { return false };
-        let Some(way) = self.way(number, peer, io, now) else { return false };
+        let Some(peer) = self.peers.get_mut(number) else { return false };
+        let Some(way) = peer.way(io, now) else { return false };
         let udp = Udp {
             source: way.own,
-            destination: peer,
+            destination: peer.address,
             source_port: SYNC_PORT,
             destination_port: SYNC_PORT,
             ttl: TTL,
@@ -180,18 +216,6 @@ impl PeerLink {
         })
     }
 
-    fn way<P: Port>(&mut self, number: usize, peer: IpAddr, io: &mut Io<'_, P>, now: Instant) -> Option<Way> {
-        let way = io.routes.way(peer)?;
-        let own = io.addresses.source_for(way.port, peer)?;
-        let hop = io.next_hops.find(way.port, way.neighbor).and_then(|slot| io.next_hops.get(slot));
-        let asked = self.asked.get_mut(number)?;
-        if hop.is_none() && asked.is_none_or(|asked| now.since(asked) >= ASK) {
-            *asked = Some(now);
-            io.neighbors.urge(way.port, way.neighbor, now);
-        }
-        Some(Way { hop: hop?, own })
-    }
-
     /// Whether a frame that a worker passed on is for this link: to the pair's port. Nothing else is checked.
     pub fn is_for(frame: &[u8]) -> bool {
         let Ok((_, at)) = Ethernet::parse(frame) else { return false };
@@ -202,17 +226,20 @@ impl PeerLink {
         })
     }
 
-    /// Opens the message in a frame for this link. What is refused has been counted.
-    pub fn hear<'a>(&mut self, frame: &'a [u8]) -> Option<Opened<'a>> {
-        let (_, at) = Ethernet::parse(frame).ok()?;
-        let Ok((udp, message)) = Udp::parse(frame.get(at..)?) else {
+    /// Opens the message in a frame for this link, received at `at`. What is refused has been counted.
+    pub fn hear<'a>(&mut self, frame: &'a [u8], at: Instant) -> Option<Opened<'a>> {
+        let (_, ip) = Ethernet::parse(frame).ok()?;
+        let Ok((udp, message)) = Udp::parse(frame.get(ip..)?) else {
             self.pair.refuse(Refusal::Malformed);
             return None;
         };
-        if udp.ttl != TTL || !self.peers.contains(&udp.source) {
+        let peer = self.peers.iter_mut().find(|peer| udp.ttl == TTL && peer.address == udp.source);
+        let Some(peer) = peer else {
             self.pair.refuse(Refusal::Stranger);
             return None;
-        }
+        };
+        // Also for a message that is refused: the nodes are not acquainted before one hears an answer of the other.
+        peer.heard = Some(at);
         self.pair.open(message).ok()
     }
 }

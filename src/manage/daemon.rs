@@ -18,7 +18,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::{io, path::Path, sync::Arc, time::Duration};
 use tokio::{
     runtime::{Builder, Runtime},
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::watch,
     time::interval,
 };
@@ -68,30 +68,26 @@ pub fn run(file: &Path, config: Config, log: Arc<dyn LogSwitch>) -> Result<(), N
     let (stop, stopped) = watch::channel(false);
     let server = runtime.spawn(server::serve(listener, api::router(Arc::clone(&api)), options, stopped));
     supervisor.ready();
-    let served = runtime.block_on(watch_over(&node, &api, pair.as_ref(), file, &supervisor));
+    let mut stops = runtime.block_on(async { Stops::new() }).map_err(NodeError::Thread)?;
+    let watched = runtime.block_on(watch_over(&node, &api, pair.as_ref(), file, (&supervisor, &mut stops)));
     info!("stopping");
     supervisor.stopping();
-    if let Some(pair) = &pair {
-        runtime.block_on(leave(&node, &api, pair));
-    }
-    drop(health);
-    let _ = stop.send(true);
+    let ending = async {
+        if let Some(pair) = &pair {
+            leave(&node, &api, pair).await;
+        }
+        drop(health);
+        let _ = stop.send(true);
+        server.await
+    };
     runtime.block_on(async {
-        let mut again = signal(SignalKind::terminate()).ok();
-        let second = async {
-            match &mut again {
-                Some(again) => again.recv().await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
-            _ = server => {}
-            _ = second => {}
+            _ = ending => {}
+            () = stops.next() => info!("stopping at once"),
         }
     });
-
     node.stop();
-    served.map_err(NodeError::Thread)
+    watched.map_err(NodeError::Thread)
 }
 
 fn options(config: &Config) -> Result<server::Options, NodeError> {
@@ -234,6 +230,25 @@ fn tell_events(node: &Node, api: &Api, pair: Option<&Pair>) {
     }
 }
 
+/// The signals that ask for an end. None is missed from the first on.
+struct Stops {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stops {
+    fn new() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
 /// How often the polling threads are looked at when no service manager asks.
 const UNWATCHED: Duration = Duration::from_secs(60);
 
@@ -243,10 +258,8 @@ async fn watch_over(
     api: &Api,
     pair: Option<&Pair>,
     file: &Path,
-    supervisor: &Supervisor,
+    (supervisor, stops): (&Supervisor, &mut Stops),
 ) -> io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hang_up = signal(SignalKind::hangup())?;
     let mut events = interval(Duration::from_millis(20));
     let mut ports = interval(Duration::from_millis(200));
@@ -275,8 +288,7 @@ async fn watch_over(
                 drop(reload(api, file).await);
                 supervisor.ready();
             }
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
+            () = stops.next() => return Ok(()),
         }
     }
 }

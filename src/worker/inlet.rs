@@ -27,14 +27,6 @@ pub(super) struct Inlet<P> {
     behind: bool,
 }
 
-/// What a queue gave.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Taken {
-    pub(super) packets: usize,
-    /// When these have been looked at, nothing that was received before this moment waits.
-    pub(super) until: Option<Instant>,
-}
-
 impl<P> Inlet<P> {
     /// A queue of so many descriptors.
     pub(super) fn new(descriptors: u16) -> Self {
@@ -49,14 +41,15 @@ impl<P> Inlet<P> {
         }
     }
 
-    /// Appends what comes next to the empty `burst`, in a turn that began at `now`.
-    #[inline]
+    /// Appends what comes next to the empty `burst`, in a turn that began at `now`. Returns a moment before which nothing
+    /// received waits behind this burst, if a new one is known.
+    #[inline(always)]
     pub(super) fn receive(
         &mut self,
         port: &mut impl Port<Packet = P>,
         burst: &mut Burst<P>,
         now: Instant,
-    ) -> Taken {
+    ) -> Option<Instant> {
         if !self.ahead.is_empty() {
             return self.next_ahead(burst, now);
         }
@@ -65,11 +58,11 @@ impl<P> Inlet<P> {
             (self.unmeasured, self.behind) = (0, false);
         } else {
             self.unmeasured += packets;
-            if self.unmeasured >= self.half && self.newcomers {
+            if self.newcomers && self.unmeasured >= self.half {
                 self.measure(port);
             }
         }
-        Taken { packets, until: self.reckoning.after(packets, BURST, now) }
+        self.reckoning.after(packets, BURST, now)
     }
 
     /// Packets come faster than they are taken: the queue was found half full, and since then neither empty nor nearly so.
@@ -78,10 +71,9 @@ impl<P> Inlet<P> {
         self.behind
     }
 
-    /// Whether somebody asked for a new session in what was received last.
-    #[inline]
-    pub(super) const fn note(&mut self, newcomers: bool) {
-        self.newcomers |= newcomers;
+    /// Somebody asked for a new session in what was received last.
+    pub(super) const fn note_newcomers(&mut self) {
+        self.newcomers = true;
     }
 
     /// As [`Queue::take_overrun`].
@@ -91,10 +83,10 @@ impl<P> Inlet<P> {
     }
 
     #[cold]
-    fn next_ahead(&mut self, burst: &mut Burst<P>, now: Instant) -> Taken {
+    fn next_ahead(&mut self, burst: &mut Burst<P>, now: Instant) -> Option<Instant> {
         let packets = self.ahead.len().min(BURST);
         burst.extend(self.ahead.drain(..packets));
-        Taken { packets, until: self.reckoning.after(packets, packets, now) }
+        self.reckoning.after(packets, packets, now)
     }
 
     #[cold]

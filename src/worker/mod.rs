@@ -110,16 +110,18 @@ impl<P: Port> Worker<P> {
             && self.release_held();
         for port in 0..self.exits.ports.len() {
             let mut burst = Burst::new();
-            let taken = self.inlets[port].receive(&mut self.exits.ports[port], &mut burst, now);
-            if taken.packets > 0 {
+            let looked_through = self.inlets[port].receive(&mut self.exits.ports[port], &mut burst, now);
+            if !burst.is_empty() {
                 found = true;
                 self.core.context.behind |= self.inlets[port].is_behind();
-                self.core.context.tally.add(Counter::Received, taken.packets as u64);
+                self.core.context.tally.add(Counter::Received, burst.len() as u64);
                 self.process(&mut burst, Source { port: PortId(port as u8), arrival: Arrival::Wire });
-                self.inlets[port].note(mem::take(&mut self.core.context.newcomers));
+                if mem::take(&mut self.core.context.newcomers) {
+                    self.inlets[port].note_newcomers();
+                }
             }
             // After its packets: what is the control core's lies in the ring by now.
-            if let Some(until) = taken.until {
+            if let Some(until) = looked_through {
                 if self.inlets[port].take_overrun() {
                     self.examined.count_lost();
                 }

@@ -256,11 +256,21 @@ fn an_announcement_of_somebody_else_is_answered_by_announcing() {
     bench.look();
     let change = bench.expect(Role::Alone, Role::Alone, Reason::AddressContested);
     assert_eq!(change.announce, Announce::Start);
-    // Not more than once an interval, whatever the other does.
-    for _ in 0..9 {
-        bench.elections.contested(RED);
-        bench.expect_nothing(1);
+    // Again when an interval is over, and then less and less often, down to once a second.
+    let mut pauses = Vec::new();
+    for _ in 0..10 {
+        let mut pause = 0;
+        while bench.changes().is_empty() {
+            bench.elections.contested(RED);
+            bench.run(1);
+            pause += 1;
+        }
+        pauses.push(pause);
     }
+    assert!(pauses[0] <= 20 && pauses.is_sorted() && pauses[8..] == [1000, 1000], "{pauses:?}");
+    // To somebody who comes later at once.
+    bench.expect_nothing(12_000);
+    bench.elections.contested(RED);
     bench.run(1);
     bench.expect(Role::Alone, Role::Alone, Reason::AddressContested);
     let mut bench = Bench::standby();

@@ -5,13 +5,14 @@ use super::{
     world::{Node, Setup, World, reply_tuple},
 };
 use hitless::{
-    control::SyncGauge,
+    control::{Command, SyncGauge},
     packet::{V4, V6},
     plane::{Counter, HaState},
+    protocol::bfd::{Hop, Path, Settings, Timers},
     session::State,
-    types::{Duration, Protocol},
+    types::{Duration, PortId, Protocol},
 };
-use std::collections::HashSet;
+use std::{collections::HashSet, net::Ipv4Addr};
 
 /// The other node has a session within so much of its opening: flush, link, and the turns of both control cores.
 const BOUND: Duration = Duration::from_micros(200);
@@ -499,4 +500,57 @@ fn without_session_sync_nothing_is_journaled_and_the_peer_is_still_spoken_to() {
     assert!(assembly.shared.sync.is_none() && assembly.shared.pair.is_some());
     let with = Node::new(&setup, 0);
     assert!(with.shared().sync.is_some());
+}
+
+/// Has the node's control core do it.
+fn order(world: &mut World, node: usize, command: Command) {
+    world.nodes[node].shared().mailbox.send(command).unwrap();
+    let done = |world: &World| {
+        world.nodes[node].shared().mailbox.answer().is_some_and(|(_, result)| {
+            result.unwrap();
+            true
+        })
+    };
+    world.until("done", done);
+}
+
+fn session_with(node: usize, peer: u8) -> Command {
+    let address = |last| Ipv4Addr::new(10, 77, 0, last).into();
+    let (local, remote) = (address([11, 12][node]), address(peer));
+    let path = Path { port: PortId(0), local, remote, hop: Hop::Single };
+    Command::AddBfd(Box::new(Settings::new(path, Timers::symmetric(10_000, 3).unwrap())))
+}
+
+#[test]
+fn sessions_go_to_the_address_that_the_peer_is_heard_from() {
+    for deleted in [false, true] {
+        let mut world = World::new(Setup { peer_by_api: true, ..Setup::default() });
+        // Nobody is there.
+        order(&mut world, 0, session_with(0, 99));
+        if deleted {
+            let id = world.nodes[0].shared().bfd.list()[0].id;
+            order(&mut world, 0, Command::RemoveBfd(id));
+        }
+        order(&mut world, 0, session_with(0, 12));
+        order(&mut world, 1, session_with(1, 11));
+        world.until("in sync", |world| world.nodes.iter().all(|node| node.sync().in_sync()));
+        world.establish(0, World::client(Protocol::Tcp, 4, 1));
+        world.run(BOUND);
+        world.assert_equal();
+        assert_eq!(world.table(1).len(), 1);
+        // It is spoken to no more at an address that was taken away.
+        let id = world.nodes[0]
+            .shared()
+            .bfd
+            .list()
+            .iter()
+            .find(|entry| entry.path.remote == Ipv4Addr::new(10, 77, 0, 12))
+            .unwrap()
+            .id;
+        order(&mut world, 0, Command::RemoveBfd(id));
+        world.run(Duration::from_millis(100));
+        world.recording = true;
+        world.run(Duration::from_millis(100));
+        assert!(world.recorded.iter().all(|(node, _)| *node == 1), "node 0 speaks still");
+    }
 }

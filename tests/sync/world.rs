@@ -45,6 +45,8 @@ pub(crate) struct Setup {
     pub(crate) udp_timeout_s: u32,
     /// A second HA instance, "blue", with a service at 10.77.0.103.
     pub(crate) blue: bool,
+    /// The configuration does not say where the peer is: the API will.
+    pub(crate) peer_by_api: bool,
 }
 
 impl Default for Setup {
@@ -57,6 +59,7 @@ impl Default for Setup {
             more: ["", ""],
             udp_timeout_s: 300,
             blue: false,
+            peer_by_api: false,
         }
     }
 }
@@ -132,6 +135,13 @@ pub(crate) fn text(setup: &Setup, node: usize, key_file: Option<&str>) -> String
         true => "[[ha.instance]]\nname = \"llb-inst0\"\n[[ha.instance]]\nname = \"blue\"\n",
         false => "",
     };
+    let path = match setup.peer_by_api {
+        true => String::new(),
+        false => format!(
+            "peer = \"10.77.0.{peer}\"\n[[ha.bfd]]\nlocal = \"10.77.0.{own}\"\nremote = \"10.77.0.{peer}\"\n\
+             interval_us = 10000\n"
+        ),
+    };
     let key = key_file.map_or(String::new(), |path| format!("key_file = \"{path}\"\n"));
     format!(
         "[node]\nname = \"lb{own}\"\n\
@@ -140,8 +150,7 @@ pub(crate) fn text(setup: &Setup, node: usize, key_file: Option<&str>) -> String
          [[route]]\nto = \"0.0.0.0/0\"\nvia = \"10.77.0.1\"\n[[route]]\nto = \"::/0\"\nvia = \"fd77::1\"\n\
          [nat]\nlocal_addresses = [\"10.77.0.40\", \"fd77::40\"{blue_local}]\nmax_sessions = {sessions}\n\
          {services}{blue}{}\n\
-         [ha]\npeer = \"10.77.0.{peer}\"\n[[ha.bfd]]\nlocal = \"10.77.0.{own}\"\nremote = \"10.77.0.{peer}\"\n\
-         interval_us = 10000\n[ha.sync]\nenabled = true\n{key}{instances}",
+         [ha]\n{path}[ha.sync]\nenabled = true\n{key}{instances}",
         setup.more[node]
     )
 }

@@ -8,9 +8,9 @@ use super::{
     hello::{Entry, Request, Sender},
     report::{Announce, Change, Reason, Refused, Status},
     role::Role,
-    settings::{HELLO_FRESH, Settings},
+    settings::{HELLO_FRESH, HELLO_INTERVAL, Settings},
 };
-use crate::types::Instant;
+use crate::types::{Duration, Instant};
 
 /// What the peer's last hello said of the instance.
 #[derive(Clone, Copy, Debug)]
@@ -64,6 +64,8 @@ pub(super) struct Election {
     /// Somebody announced an address of ours.
     pub(super) address_contested: bool,
     pub(super) announce_from: Instant,
+    /// From the last announcement against them to the next.
+    pub(super) defense_pause: Duration,
     pub(super) going: Option<Going>,
     /// The operator wants it to go to the peer.
     pub(super) wanted: bool,
@@ -105,6 +107,7 @@ impl Election {
             told_deaf: false,
             address_contested: false,
             announce_from: now,
+            defense_pause: HELLO_INTERVAL,
             going: None,
             wanted: false,
             retry_at: now,

@@ -8,7 +8,7 @@ use super::{
     instance::Election,
     report::{Announce, Change, Reason},
     role::Role,
-    settings::{DEAF_HOLD, HELLO_INTERVAL},
+    settings::{DEAF_HOLD, DEFENSE_PAUSE_MOST, DEFENSE_REST, HELLO_INTERVAL},
 };
 
 impl Election {
@@ -19,13 +19,17 @@ impl Election {
             .or_else(|| self.when_peer_comes_or_goes(situation, heard))
     }
 
-    /// Somebody announced an address of ours: let the link hear who has it.
+    /// Somebody announced an address of ours: let the link hear who has it. Against one who goes on, less and less
+    /// often: two who defend an address at once must not flood their link (RFC 5227, section 2.4).
     fn when_contested(&mut self, situation: &Situation) -> Option<Change> {
         if !self.address_contested || self.announce_from > situation.at {
             return None;
         }
         self.address_contested = false;
-        self.announce_from = situation.at + HELLO_INTERVAL;
+        let at_rest = situation.at.since(self.announce_from) >= DEFENSE_REST;
+        self.defense_pause =
+            if at_rest { HELLO_INTERVAL } else { self.defense_pause.times(2).min(DEFENSE_PAUSE_MOST) };
+        self.announce_from = situation.at + self.defense_pause;
         let announce = Announce::Start;
         Some(Change { announce, ..self.note(Reason::AddressContested, situation) })
     }

@@ -9,6 +9,10 @@ pub const HELLO_INTERVAL: Duration = Duration::from_millis(10);
 pub const HELLO_FRESH: Duration = Duration::from_millis(100);
 /// How long a peer must claim without hearing us before we yield to it: it cannot know of us, so it cannot yield.
 pub const DEAF_HOLD: Duration = Duration::from_millis(100);
+/// From one announcement against somebody who has an address of ours to the next, at most.
+pub(super) const DEFENSE_PAUSE_MOST: Duration = Duration::from_secs(1);
+/// After so long without a stranger's announcement the next is answered at once again (RFC 5227, DEFEND_INTERVAL).
+pub(super) const DEFENSE_REST: Duration = Duration::from_secs(10);
 /// From asking the peer to take over to giving up.
 pub const SWITCH_PATIENCE: Duration = Duration::from_secs(2);
 /// From giving the instance away to taking it back because the peer did not come for it.
