@@ -1,10 +1,10 @@
-//! What clients of the API do to a node must not reach its BFD.
+//! What clients do to a node, those of the API and those of a service, must not reach its BFD.
 
 use crate::{
     PATIENCE,
     pair::{Pair, vip},
 };
-use hitless_lab::{Node, fetch};
+use hitless_lab::{Node, NodeConfig, fetch, output};
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
@@ -17,26 +17,38 @@ fn api() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 11111))
 }
 
-/// How late packets were sent so far: upper bounds in nanoseconds, and how many.
-fn sent_late(node: &Node) -> BTreeMap<u64, u64> {
+type Histogram = BTreeMap<u64, u64>;
+
+/// A histogram of the node's BFD so far: upper bounds in nanoseconds, and how many.
+fn histogram(node: &Node, of: &str) -> Histogram {
     let ask = || fetch(api(), "/hitless/v1/histograms", PATIENCE).unwrap();
     let answer: Value = serde_json::from_str(&node.host.namespace.enter(ask).text()).unwrap();
-    let buckets = answer["bfd"][0]["sentLate"]["buckets"].as_array().unwrap().iter();
+    let buckets = answer["bfd"][0][of]["buckets"].as_array().unwrap().iter();
     buckets.map(|pair| (pair[0].as_u64().unwrap(), pair[1].as_u64().unwrap())).collect()
 }
 
-/// The median of what was sent between two looks.
-fn median(before: &BTreeMap<u64, u64>, after: &BTreeMap<u64, u64>) -> u64 {
+/// How late packets were sent so far.
+fn sent_late(node: &Node) -> Histogram {
+    histogram(node, "sentLate")
+}
+
+/// The median of what came between two looks.
+fn median(before: &Histogram, after: &Histogram) -> u64 {
+    quantile(50, before, after)
+}
+
+/// What so many percent of what came between two looks do not exceed.
+fn quantile(percent: u64, before: &Histogram, after: &Histogram) -> u64 {
     let grown: Vec<(u64, u64)> =
         after.iter().map(|(bound, count)| (*bound, count - before.get(bound).unwrap_or(&0))).collect();
     let all: u64 = grown.iter().map(|(_, count)| count).sum();
     assert!(all > 10, "{grown:?}");
     let mut seen = 0;
-    let middle = grown.iter().find(|(_, count)| {
+    let bound = grown.iter().find(|(_, count)| {
         seen += count;
-        2 * seen >= all
+        100 * seen >= percent * all
     });
-    middle.unwrap().0
+    bound.unwrap().0
 }
 
 /// A body of 100 MB, a hundred clients that send a byte now and then, and 10,000 connections at once.
@@ -94,4 +106,69 @@ fn clients_of_the_api_do_not_reach_bfd() {
     assert_eq!(pair.nodes[0].state().unwrap(), "MASTER");
     let answer = pair.client.namespace.enter(|| fetch(vip(), "/name", PATIENCE)).unwrap();
     assert_eq!(answer.status, 200);
+}
+
+/// SYNs of ever new sources, as fast as one core makes them. The polling threads come before what makes them, as if each
+/// had a core of its own.
+#[test]
+fn a_flood_does_not_reach_bfd() {
+    let pair = Pair::with(|config, own| {
+        let config = NodeConfig { workers: vec![1], realtime: true, max_sessions: 20_000, ..config };
+        // What answers the strangers goes the same way.
+        let gateway = "[[route]]\nto = \"0.0.0.0/0\"\nvia = \"10.77.0.1\"";
+        (config.with(gateway), format!("priority = {}", 200 - 100 * own))
+    });
+    pair.client.namespace.shell("ip route add blackhole 21.0.0.0/8").unwrap();
+    let node = &pair.nodes[0];
+    let kinds = ["sentLate", "receivedLate"];
+    let look = || kinds.map(|kind| histogram(node, kind));
+    let start = look();
+    std::thread::sleep(Duration::from_secs(5));
+    let quiet = look();
+    let mac = node.host.namespace.shell("cat /sys/class/net/eth0/address").unwrap();
+    let mut flood = pair.client.namespace.command(env!("CARGO_BIN_EXE_hitless"));
+    flood.args([
+        "bench",
+        "generate",
+        "net_af_packet0,iface=eth0",
+        "--mac",
+        mac.trim(),
+        "--vip",
+        "10.77.0.100",
+    ]);
+    flood.args([
+        "--protocol",
+        "tcp",
+        "--flood",
+        "--flows",
+        "200000",
+        "--seconds",
+        "8",
+        "--core",
+        "1",
+        "--json",
+    ]);
+    let report: Value = serde_json::from_str(&output(&mut flood).unwrap()).unwrap();
+    let flooded = look();
+    let refused: u64 = ["overload", "session_table_full"]
+        .map(|reason| node.counter(&format!("drops/{reason}")).unwrap())
+        .iter()
+        .sum();
+    println!("{} SYNs sent, {refused} refused", report["sent"]);
+    assert!(refused > 10_000, "{report}");
+    for (number, kind) in kinds.iter().enumerate() {
+        let [before, after] = [[&start, &quiet], [&quiet, &flooded]]
+            .map(|[from, to]| [50, 90].map(|percent| quantile(percent, &from[number], &to[number])));
+        println!("{kind}: 50 and 90 % at most {before:?} ns at rest, {after:?} ns in the flood");
+        assert!(after[0] < 500_000, "{kind}: {after:?} ns, {before:?} ns at rest");
+    }
+    for node in &pair.nodes {
+        let sessions = node.get("bfd").unwrap();
+        assert_eq!(
+            (&sessions["Attr"][0]["state"], &sessions["Attr"][0]["flaps"]),
+            (&"BFDUp".into(), &0.into())
+        );
+    }
+    assert_eq!(pair.nodes[0].state().unwrap(), "MASTER");
+    pair.nodes.iter().for_each(|node| node.check_books().unwrap());
 }

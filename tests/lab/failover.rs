@@ -179,6 +179,21 @@ fn sigterm_hands_over_and_the_hooks_are_told() {
     std::fs::remove_dir_all(folder).unwrap();
 }
 
+/// With nobody to hand over to, an orderly end waits for a while; a second signal does not.
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let mut pair = Pair::new("");
+    pair.nodes[1].program.kill();
+    let node = &mut pair.nodes[0];
+    node.program.wait_for("Up to Down", PATIENCE).unwrap();
+    node.program.signal(hitless_lab::Signal::TERM);
+    node.program.wait_for("stopping", PATIENCE).unwrap();
+    node.program.signal(hitless_lab::Signal::TERM);
+    let status = node.program.wait(PATIENCE).unwrap();
+    assert_eq!(status.code(), Some(0), "{}", node.program.log());
+    assert!(node.program.log().contains("stopping at once"), "{}", node.program.log());
+}
+
 /// One MAC that moves: whoever knows the VIP's need not learn another.
 #[test]
 fn a_virtual_mac_moves_and_nobody_has_to_learn() {
