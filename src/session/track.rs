@@ -27,6 +27,12 @@ pub const fn opens(protocol: Protocol, signal: u8) -> bool {
     }
 }
 
+/// Whether a packet with this signal, if it is TCP's, carries what the two ends agree on at the beginning.
+#[inline]
+pub const fn negotiates(signal: u8) -> bool {
+    signal & SYN != 0
+}
+
 /// The state after a packet. In an established session only the end of it changes anything, which is the one
 /// branch a steady packet pays: no end is signalled without a bit of FIN or RST, in SCTP neither.
 #[inline]

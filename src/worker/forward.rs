@@ -6,12 +6,15 @@ use super::{
     verdict::{Source, Verdict},
 };
 use crate::{
-    packet::{Divisible, ETHER_VLAN, Flow, icmp::ErrorMessage},
+    packet::{Divisible, ETHER_VLAN, Family, Flow, icmp::ErrorMessage, limit_mss},
     plane::NextHop,
     port::Packet,
-    session::{Direction, Session, State, track},
-    types::{DropReason, Mac},
+    session::{Direction, Session, State, negotiates, track},
+    types::{DropReason, Mac, Protocol},
 };
+
+/// Bytes of a TCP header without options, which an MSS does not count.
+const TCP_HEADER: u16 = 20;
 
 /// Rewrites a packet whose transport header begins `transport` bytes into its IP packet, and counts it.
 #[inline(always)]
@@ -59,6 +62,9 @@ pub(super) fn forward<F: WorkerFamily, P: Packet>(
     if let Some(ip) = frame.get_mut(outside.l2_length..) {
         F::rewrite_ip(ip, session, direction);
         rewrite_transport(ip, transport, flow, session, direction);
+        if negotiates(flow.signal) {
+            limit_segments(ip, transport, flow, inside.mtu.min(outside.mtu));
+        }
     }
     write_macs(frame, outside, hop.mac);
     let verdict = if too_big { Verdict::Split(outside.id) } else { Verdict::Transmit(outside.id) };
@@ -71,6 +77,15 @@ pub(super) fn forward<F: WorkerFamily, P: Packet>(
         }
     }
     verdict
+}
+
+/// Ends of a connection send each other no segments that a port on their way would not take: what leaves is what comes
+/// back, so both ports count.
+#[cold]
+fn limit_segments<F: Family>(ip: &mut [u8], transport: usize, flow: &Flow<F>, mtu: u16) {
+    if let (Protocol::Tcp, Some(segment)) = (flow.protocol, ip.get_mut(transport..)) {
+        limit_mss(segment, mtu.saturating_sub(F::HEADER as u16 + TCP_HEADER));
+    }
 }
 
 /// Whether a packet larger than the MTU may be cut: only IPv4 knows that.

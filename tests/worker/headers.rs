@@ -54,7 +54,7 @@ fn ipv4_options() -> Vec<u8> {
 
 /// Maximum segment size, window scale, SACK permitted, timestamps.
 fn tcp_options() -> Vec<u8> {
-    vec![2, 4, 5, 180, 1, 3, 3, 7, 4, 2, 8, 10, 1, 2, 3, 4, 5, 6, 7, 8]
+    vec![2, 4, 5, 160, 1, 3, 3, 7, 4, 2, 8, 10, 1, 2, 3, 4, 5, 6, 7, 8]
 }
 
 const PADDED: [u8; 6] = [1, 4, 0, 0, 0, 0];

@@ -3,7 +3,7 @@
 use super::{
     counts::Counts,
     frame::{ACK, Body, FIN, PSH, RST, SYN},
-    places::{BACK, FAMILIES, FRONT, Family, Session, open, open_with, plan, world},
+    places::{BACK, FAMILIES, FRONT, Family, Legs, Session, open, open_with, plan, plan_on, world},
     world::{Outcome, World},
 };
 use hitless::{
@@ -304,4 +304,28 @@ fn a_session_counts_its_packets() {
     assert_eq!(record.local, (session.local.ip(), session.local.port()));
     assert_eq!(record.backend, (session.backend.ip(), session.backend.port()));
     assert_eq!(record.protocol, Protocol::Tcp);
+}
+
+/// Neither end sends segments that a port would not take: the smaller MTU of the two counts, whichever way a SYN goes and
+/// however often.
+#[test]
+fn ends_agree_on_segments_that_both_ports_take() {
+    for (family, most) in FAMILIES.into_iter().zip([1360, 1340]) {
+        let mut world = plan_on(Legs { mtus: [1500, 1400], ..Legs::default() }).build();
+        let wants = |flags: u8, mss: u16| {
+            let [high, low] = mss.to_be_bytes();
+            Body::Tcp { flags, options: vec![4, 2, 1, 2, 4, high, low, 0], payload: Vec::new() }
+        };
+        let session = open(&mut world, family, Protocol::Tcp, 1000);
+        for (offered, agreed) in [(9000, most), (most + 1, most), (most, most), (536, 536)] {
+            let syn = session.inbound(&world, wants(SYN, offered)).bytes();
+            let expected = session.at_backend(&world, &session.inbound(&world, wants(SYN, agreed)));
+            assert_eq!(world.offer(FRONT, &syn).only(BACK), expected.bytes());
+        }
+        for (offered, agreed) in [(1460, most), (1220, 1220)] {
+            let answer = session.outbound(&world, wants(SYN | ACK, offered)).bytes();
+            let expected = session.at_client(&world, &session.outbound(&world, wants(SYN | ACK, agreed)));
+            assert_eq!(world.offer(BACK, &answer).only(FRONT), expected.bytes());
+        }
+    }
 }
