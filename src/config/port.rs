@@ -17,7 +17,7 @@ pub struct Port {
     pub device: String,
     /// This node's own addresses on it with their subnets; 1 to 32.
     pub addresses: Vec<Prefix>,
-    /// Largest IP packet in bytes, 1280 to 9600.
+    /// Largest IP packet in bytes, 1280 to 9600; a larger MSS of TCP is lowered to fit.
     pub mtu: u16,
     /// The 802.1Q tag of all its frames, 1 to 4094; 0 for untagged.
     pub vlan: u16,
