@@ -216,6 +216,6 @@ mod tests {
     #[test]
     fn packets_fill_all_rings() {
         assert_eq!(PoolOptions::packets_for(2, 1024, 1024, 2), 8191);
-        assert_eq!(PoolOptions::packets_for(1, 256, 128, 1), 1023);
+        assert_eq!(PoolOptions::packets_for(1, 256, 128, 1), 2047);
     }
 }
