@@ -57,7 +57,7 @@ pub use registry::{
 };
 pub use reload::{ReloadError, reload};
 pub use reserved_terms::ReservedTerms;
-pub use saved::{BgpNeighbor, BgpSpeaker, Endpoint, HostState, MAX_SAVED, Parked, Saved, SavedBfd};
+pub use saved::{Endpoint, HostState, MAX_SAVED, Parked, Saved, SavedBfd};
 pub use sessions::SessionLists;
 pub use state_file::{Clocks, StateFile, StateFileError};
 pub use supervisor::{Pulse, Supervisor};
