@@ -54,6 +54,7 @@ pub use timing::{Timing, core_list};
 #[cfg(feature = "dpdk")]
 pub(crate) use timing::{names, text};
 
+pub(crate) use cross::check_bfd_path;
 pub(crate) use text::{is_edge, is_host};
 
 use crate::types::InstanceId;

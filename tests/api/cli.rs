@@ -167,7 +167,8 @@ fn everything_can_be_read() {
             "DETECTION",
             "TIMESTAMPS",
             "JITTER P99.9",
-            "FLAPS"
+            "FLAPS",
+            "SOURCE"
         ]
     );
     cli.run("create ep 192.168.80.31 --probetype=http --probeport=8080 --probereq=/health --period=5")
