@@ -22,6 +22,7 @@ mod notify;
 mod pair;
 mod paired;
 mod paths;
+mod prerequisites;
 mod registry;
 mod reload;
 mod reserved_terms;
@@ -51,6 +52,7 @@ pub use neighborhood::Neighborhood;
 pub use notify::Notifier;
 pub use paired::Paired;
 pub use paths::KeyFileError;
+pub use prerequisites::missing;
 pub use registry::{
     BackendEntry, Drain, Put, Refusal, RefusalKind, Refusals, Registry, Rule, Savepoint, ServiceChange,
     ServiceEntry, ServiceKey, ServiceList, Settlement, Source,
