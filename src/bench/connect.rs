@@ -11,6 +11,7 @@
 
 use super::{
     frames::{MIN_SIZE, flags},
+    measure::{Piece, Undisturbed, each},
     replay::Replay,
     rig::{Extras, OURS, Rig, Shape, facts},
 };
@@ -57,9 +58,8 @@ pub struct ConnectReport {
     pub sessions_per_second: f64,
     /// TSC cycles of the worker for one: its first packet, and its end.
     pub cycles_per_session: f64,
-    /// Bytes on the wire for one, Ethernet header to tag: opened and ended.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub sync_bytes_per_session: Option<f64>,
+    /// Bytes on the wire for one, Ethernet header to tag: opened and ended. 0 without sync.
+    pub sync_bytes_per_session: f64,
     /// The same worker without sync, in the same run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cycles_per_session_without_sync: Option<f64>,
@@ -70,10 +70,15 @@ pub struct ConnectReport {
     pub sessions: u64,
     /// Sessions there at the end.
     pub steady: u64,
-    /// Time it took.
+    /// Time it took, without the moments in which the machine ran something else.
     pub seconds: f64,
+    /// The part of the time, in percent, that is in no figure: the machine ran something else.
+    pub disturbed_percent: f64,
     /// TSC ticks a second.
     pub tsc_hz: f64,
+    /// Cycles a session of each piece of the run, and of the worker without sync beside it, for a plot.
+    #[serde(skip)]
+    pub each: Vec<(&'static str, Vec<f64>)>,
 }
 
 /// Rounds of each kind, in turn.
@@ -281,8 +286,8 @@ fn measure<F: Mapped>(what: &Connect) -> Result<ConnectReport, String> {
     let tsc_hz = super::tsc_hz();
     let mut plain = Opener::<F>::new(what, 0)?;
     let Some(mut synced) = what.sync.then(|| Opener::<F>::new(what, JOURNAL)).transpose()? else {
-        let (_, totals) = rounds(what, &mut [&mut plain], tsc_hz);
-        return Ok(report(&totals[0], &plain, tsc_hz));
+        let pieces = rounds(what, &mut [&mut plain], tsc_hz);
+        return Ok(report("without sync", &pieces[0], &plain, tsc_hz));
     };
     let journal = synced.rig.far.journals.pop().ok_or("the worker has no journal")?;
     let mut peers = Peers::new(journal);
@@ -300,7 +305,7 @@ fn measure<F: Mapped>(what: &Connect) -> Result<ConnectReport, String> {
             }
         }
     });
-    let (medians, totals) = rounds(what, &mut [&mut plain, &mut synced], tsc_hz);
+    let pieces = rounds(what, &mut [&mut plain, &mut synced], tsc_hz);
     // Worker counts are published when a millisecond is over.
     synced.now = synced.now + crate::types::Duration::from_millis(2);
     synced.rig.worker.turn(synced.now);
@@ -312,62 +317,55 @@ fn measure<F: Mapped>(what: &Connect) -> Result<ConnectReport, String> {
             "{opened} sessions were opened, {arrived} arrived: please report this with the command"
         ));
     }
+    let alone = report("without sync", &pieces[0], &plain, tsc_hz);
+    let report = report("with sync", &pieces[1], &synced, tsc_hz);
+    let without = alone.cycles_per_session;
     Ok(ConnectReport {
-        sync_bytes_per_session: Some(streamed.bytes as f64 / opened as f64),
-        cycles_per_session_without_sync: Some(medians[0]),
-        sync_cost_percent: Some((medians[1] / medians[0] - 1.0) * 100.0),
-        ..report(&totals[1], &synced, tsc_hz)
+        sync_bytes_per_session: streamed.bytes as f64 / opened as f64,
+        cycles_per_session_without_sync: Some(without),
+        sync_cost_percent: Some((report.cycles_per_session / without - 1.0) * 100.0),
+        each: [report.each, alone.each].concat(),
+        ..report
     })
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-struct Total {
-    sessions: u64,
-    ticks: u64,
-    median: f64,
-}
-
-/// Fills the tables, then lets the openers take turns; each one's median cycles a session, and its totals. The median is
-/// of pieces of [`CHUNK`] sessions: half a millisecond, so that a moment in which the machine runs something else spoils
-/// few of them.
-fn rounds<F: Mapped>(what: &Connect, openers: &mut [&mut Opener<F>], tsc_hz: f64) -> (Vec<f64>, Vec<Total>) {
+/// Fills the tables, then lets the openers take turns; each one's pieces, timed in ticks. A piece is [`CHUNK`] sessions:
+/// half a millisecond, so that a moment in which the machine runs something else spoils few of them.
+fn rounds<F: Mapped>(what: &Connect, openers: &mut [&mut Opener<F>], tsc_hz: f64) -> Vec<Vec<Piece>> {
     for opener in openers.iter_mut() {
         (0..3 * what.sessions.max(1_000) as u64 / CHUNK + 1).for_each(|_| _ = opener.open());
     }
-    let mut totals = vec![Total::default(); openers.len()];
-    let mut each = vec![Vec::new(); openers.len()];
+    let mut pieces = vec![Vec::new(); openers.len()];
     let slice = what.seconds * tsc_hz / (ROUNDS * openers.len()) as f64;
     for _ in 0..ROUNDS {
-        for (number, opener) in openers.iter_mut().enumerate() {
-            let mut ticks = 0;
-            while (ticks as f64) < slice {
-                let piece = opener.open();
-                ticks += piece;
-                totals[number].sessions += CHUNK;
-                each[number].push(piece as f64 / CHUNK as f64);
+        for (opener, pieces) in openers.iter_mut().zip(&mut pieces) {
+            let mut ticks = 0.0;
+            while ticks < slice {
+                let time = opener.open() as f64;
+                ticks += time;
+                pieces.push(Piece { done: CHUNK, time });
             }
-            totals[number].ticks += ticks;
         }
     }
-    let medians: Vec<f64> = each.iter_mut().map(|cycles| super::measure::median(cycles)).collect();
-    for (total, median) in totals.iter_mut().zip(&medians) {
-        total.median = *median;
-    }
-    (medians, totals)
+    pieces
 }
 
-fn report<F: Mapped>(total: &Total, opener: &Opener<F>, tsc_hz: f64) -> ConnectReport {
+fn report<F: Mapped>(name: &'static str, pieces: &[Piece], opener: &Opener<F>, tsc_hz: f64) -> ConnectReport {
     let steady = opener.count(Counter::SessionsV4) + opener.count(Counter::SessionsV6);
+    let Undisturbed { done, time, disturbed_percent } = Undisturbed::of(pieces);
+    let cycles = time / done as f64;
     ConnectReport {
-        sessions_per_second: tsc_hz / total.median,
-        cycles_per_session: total.median,
-        sync_bytes_per_session: None,
+        sessions_per_second: tsc_hz / cycles,
+        cycles_per_session: cycles,
+        sync_bytes_per_session: 0.0,
         cycles_per_session_without_sync: None,
         sync_cost_percent: None,
-        sessions: total.sessions,
+        sessions: done,
         steady,
-        seconds: total.ticks as f64 / tsc_hz,
+        seconds: time / tsc_hz,
+        disturbed_percent,
         tsc_hz,
+        each: vec![(name, each(pieces))],
     }
 }
 
@@ -381,10 +379,21 @@ mod tests {
             let what = Connect { seconds: 0.05, sync: true, sessions: 2_000, protocol, family, backends: 4 };
             let report = connect(&what).unwrap();
             assert!((1_500..=5_000).contains(&report.steady), "{report:?}");
-            let bytes = report.sync_bytes_per_session.unwrap();
+            let bytes = report.sync_bytes_per_session;
             let records = if family == 4 { 32.0 + 16.0 } else { 80.0 + 40.0 };
             assert!(bytes > records, "{report:?}");
         }
+    }
+
+    /// A reader finds the contract's keys without `--sync` as well.
+    #[test]
+    fn without_sync_nothing_is_streamed() {
+        let (protocol, sessions) = (Protocol::Udp, 2_000);
+        let what = Connect { seconds: 0.05, sync: false, sessions, protocol, family: 4, backends: 4 };
+        let report = serde_json::to_value(connect(&what).unwrap()).unwrap();
+        assert_eq!(report["sync_bytes_per_session"], 0.0);
+        let of = |key: &str| report[key].as_f64().unwrap();
+        assert!((of("sessions") / of("seconds") / of("sessions_per_second") - 1.0).abs() < 1e-9);
     }
 
     #[test]

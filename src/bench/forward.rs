@@ -1,7 +1,7 @@
 //! `hitless bench forward`: what a packet of an established session costs.
 
 use super::{
-    measure::{SAMPLE, median, swap_macs, timed},
+    measure::{Piece, SAMPLE, Undisturbed, each, median, swap_macs, timed},
     replace::{Replacing, replacing},
     replay::Replay,
     rig::{OURS, Rig, Shape, bytes_per_session, facts},
@@ -61,16 +61,16 @@ impl Default for Forward {
     }
 }
 
-/// The contract's keys.
+/// The contract's keys. `mpps` is `packets` in `seconds`, and in memory `tsc_hz` over `cycles_per_packet` for each worker.
 #[derive(Clone, Debug, Serialize)]
 pub struct ForwardReport {
     /// Packets forwarded.
     pub packets: u64,
-    /// Time it took.
+    /// Time it took, without the moments in which the machine ran something else.
     pub seconds: f64,
     /// Million packets a second, of all workers together.
     pub mpps: f64,
-    /// TSC cycles a packet, of one worker.
+    /// TSC cycles a packet, of one worker. On devices only the turns that found something count.
     pub cycles_per_packet: f64,
     /// The same packets through a loop that only swaps MAC addresses.
     pub baseline_cycles_per_packet: f64,
@@ -88,8 +88,13 @@ pub struct ForwardReport {
     /// The first worker while all services are replaced.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replacing: Option<Replacing>,
+    /// The part of the time, in percent, that is in no figure: the machine ran something else.
+    pub disturbed_percent: f64,
     /// TSC ticks a second.
     pub tsc_hz: f64,
+    /// Cycles a packet of each piece of the run, and of the baseline's, for a plot.
+    #[serde(skip)]
+    pub each: [Vec<f64>; 2],
 }
 
 /// Rounds of each kind, in turn, so that a slow moment of the machine meets all kinds.
@@ -143,14 +148,14 @@ pub struct Lane<F: Mapped> {
     rig: Rig<F, Replay>,
 }
 
-/// Seconds a packet in each round.
+/// What a worker did, and how long each piece took in seconds.
 #[derive(Debug, Default)]
 struct Laps {
-    together: Vec<f64>,
+    together: Vec<Piece>,
+    baseline: Vec<Piece>,
+    /// Seconds a packet in each round: with all workers, and alone.
+    rounds: Vec<f64>,
     alone: Vec<f64>,
-    baseline: Vec<f64>,
-    packets: u64,
-    seconds: f64,
     replacing: Option<Replacing>,
 }
 
@@ -183,19 +188,17 @@ impl<F: Mapped> Lane<F> {
         for _ in 0..ROUNDS {
             barrier.wait();
             let ours = timed(slice, |frames| self.forward(frames));
-            laps.packets += ours.frames;
-            laps.seconds += ours.seconds;
-            laps.together.push(ours.each);
+            laps.rounds.push(median(&each(&ours)));
+            laps.together.extend(ours);
             barrier.wait();
-            let baseline = timed(slice / 4.0, |frames| {
+            laps.baseline.extend(timed(slice / 4.0, |frames| {
                 self.rig.deck().remaining = frames;
                 swap_macs(&mut self.rig.worker.ports_mut()[0], frames)
-            });
-            laps.baseline.push(baseline.each);
+            }));
             for turn in 0..workers {
                 barrier.wait();
                 if turn == number && workers > 1 {
-                    laps.alone.push(timed(slice / 2.0, |frames| self.forward(frames)).each);
+                    laps.alone.push(median(&each(&timed(slice / 2.0, |frames| self.forward(frames)))));
                 }
             }
         }
@@ -227,30 +230,51 @@ impl<F: Mapped> Lane<F> {
 
 fn report<F: Mapped>(what: &Forward, laps: &[Laps]) -> ForwardReport {
     let tsc_hz = super::tsc_hz();
-    let mean = |seconds: fn(&Laps) -> &Vec<f64>| {
-        laps.iter().map(|laps| median(seconds(laps))).sum::<f64>() / laps.len() as f64
-    };
+    let workers = laps.len() as f64;
     let rates = |seconds: fn(&Laps) -> &Vec<f64>, round: usize| -> f64 {
         laps.iter().filter_map(|laps| seconds(laps).get(round)).map(|seconds| 1.0 / seconds).sum()
     };
-    let workers = laps.len();
     // Each round by itself: the machine's speed changes between rounds.
     let scaling: Vec<f64> = (0..ROUNDS)
-        .map(|round| rates(|laps| &laps.together, round) / rates(|laps| &laps.alone, round) * workers as f64)
+        .map(|round| rates(|laps| &laps.rounds, round) / rates(|laps| &laps.alone, round) * workers)
         .collect();
-    let cycles = mean(|laps| &laps.together) * tsc_hz;
+    let kept: Vec<_> = laps.iter().map(|laps| Undisturbed::of(&laps.together)).collect();
+    let packets = kept.iter().map(|kept| kept.done).sum();
+    // Of a worker: all work at the same time.
+    let seconds = kept.iter().map(|kept| kept.time).sum::<f64>() / workers;
+    let baseline = laps.iter().map(|laps| Undisturbed::of(&laps.baseline));
+    let baseline = baseline.map(|kept| kept.time / kept.done as f64).sum::<f64>() / workers;
+    let cycles = |pick: fn(&Laps) -> &Vec<Piece>| {
+        laps.iter().flat_map(|laps| each(pick(laps))).map(|seconds| seconds * tsc_hz).collect()
+    };
     ForwardReport {
-        packets: laps.iter().map(|laps| laps.packets).sum(),
-        seconds: laps.iter().map(|laps| laps.seconds).fold(0.0, f64::max),
-        mpps: tsc_hz / cycles / 1e6 * workers as f64,
-        cycles_per_packet: cycles,
-        baseline_cycles_per_packet: mean(|laps| &laps.baseline) * tsc_hz,
+        packets,
+        seconds,
+        mpps: packets as f64 / seconds / 1e6,
+        cycles_per_packet: workers * seconds * tsc_hz / packets as f64,
+        baseline_cycles_per_packet: baseline * tsc_hz,
         flows: what.flows.max(1),
         bytes_per_session: bytes_per_session::<F>(what.flows.max(1)),
         burst: what.burst,
-        workers,
-        scaling: (workers > 1).then(|| median(&scaling)),
+        workers: laps.len(),
+        scaling: (laps.len() > 1).then(|| median(&scaling)),
         replacing: laps.first().and_then(|laps| laps.replacing),
+        disturbed_percent: kept.iter().map(|kept| kept.disturbed_percent).sum::<f64>() / workers,
         tsc_hz,
+        each: [cycles(|laps| &laps.together), cycles(|laps| &laps.baseline)],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_keys_say_the_same() {
+        let report = forward(&Forward { seconds: 0.1, ..Forward::default() }).unwrap();
+        let rate = report.packets as f64 / report.seconds / 1e6;
+        assert!((report.mpps / rate - 1.0).abs() < 1e-9, "{report:?}");
+        assert!((report.mpps * 1e6 * report.cycles_per_packet / report.tsc_hz - 1.0).abs() < 1e-9);
+        assert!(report.each.iter().all(|pieces| !pieces.is_empty()));
     }
 }

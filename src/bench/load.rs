@@ -5,7 +5,6 @@
 //! empty, which is measured first.
 
 use super::{
-    frames::MIN_SIZE,
     measure::median,
     rig::{Extras, OURS, Rig, Shape, facts},
     wire::{Fate, Offered, Wire},
@@ -23,6 +22,8 @@ use serde::Serialize;
 pub struct Load {
     /// Established sessions.
     pub flows: usize,
+    /// Frame size in bytes.
+    pub size: usize,
     /// TCP or UDP.
     pub protocol: Protocol,
     /// 4 or 6.
@@ -154,7 +155,7 @@ impl<F: Mapped> Bench<F> {
     fn prepare(what: &Load, tsc_hz: f64) -> Result<Self, String> {
         let shape = Shape {
             flows: what.flows.max(1),
-            size: MIN_SIZE.min(64),
+            size: what.size,
             protocol: what.protocol,
             services: 1,
             backends: 16,
@@ -250,6 +251,7 @@ mod tests {
         for (family, protocol) in [(4, Protocol::Tcp), (6, Protocol::Udp)] {
             let what = Load {
                 flows: 500,
+                size: 64,
                 protocol,
                 family,
                 percent: vec![20.0],

@@ -10,27 +10,59 @@ pub(super) const SAMPLE: usize = 10_000;
 /// pieces.
 pub(super) const PIECE: u64 = 16_384;
 
-/// Work that was done for some time.
+/// So many times the median a piece may take. With one that took longer, the machine ran something else meanwhile.
+const DISTURBED: f64 = 1.25;
+
+/// A piece of work.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Timed {
-    pub(super) frames: u64,
-    pub(super) seconds: f64,
-    /// Seconds a frame: the median of all pieces.
-    pub(super) each: f64,
+pub(super) struct Piece {
+    /// Frames, or sessions.
+    pub(super) done: u64,
+    /// Seconds, or ticks.
+    pub(super) time: f64,
 }
 
-/// Calls `work` with frame counts until `seconds` are over.
-pub(super) fn timed(seconds: f64, mut work: impl FnMut(u64) -> u64) -> Timed {
+impl Piece {
+    fn each(self) -> f64 {
+        self.time / self.done as f64
+    }
+}
+
+/// Time a frame, or a session, piece by piece.
+pub(super) fn each(pieces: &[Piece]) -> Vec<f64> {
+    pieces.iter().map(|piece| piece.each()).collect()
+}
+
+/// All pieces in which the machine did nothing else, so that what they came to and what it took belong together.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Undisturbed {
+    pub(super) done: u64,
+    pub(super) time: f64,
+    /// Time of the other pieces, in percent of all.
+    pub(super) disturbed_percent: f64,
+}
+
+impl Undisturbed {
+    pub(super) fn of(pieces: &[Piece]) -> Self {
+        let most = DISTURBED * median(&each(pieces));
+        let all: f64 = pieces.iter().map(|piece| piece.time).sum();
+        let kept = pieces.iter().filter(|piece| piece.each() <= most);
+        let (done, time) = kept.fold((0, 0.0), |(done, time), piece| (done + piece.done, time + piece.time));
+        Self { done, time, disturbed_percent: 100.0 * (1.0 - time / all) }
+    }
+}
+
+/// Calls `work` with frame counts until `seconds` are over; the pieces, timed in seconds.
+pub(super) fn timed(seconds: f64, mut work: impl FnMut(u64) -> u64) -> Vec<Piece> {
     let start = Instant::now();
-    let (mut frames, mut before, mut pieces) = (0, 0.0, Vec::new());
+    let (mut before, mut pieces) = (0.0, Vec::new());
     loop {
         let done = work(PIECE);
         let elapsed = start.elapsed().as_secs_f64();
-        frames += done;
-        pieces.push((elapsed - before) / done as f64);
+        pieces.push(Piece { done, time: elapsed - before });
         before = elapsed;
         if elapsed >= seconds {
-            return Timed { frames, seconds: elapsed, each: median(&pieces) };
+            return pieces;
         }
     }
 }
@@ -56,4 +88,17 @@ pub(super) fn median(values: &[f64]) -> f64 {
     let mut values = values.to_vec();
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_machine_took_is_not_counted() {
+        let piece = |time| Piece { done: 100, time };
+        let kept = Undisturbed::of(&[piece(1.0), piece(1.0), piece(1.2), piece(1.3), piece(5.5)]);
+        assert_eq!(kept.done, 400);
+        assert!((kept.time - 4.5).abs() < 1e-9 && (kept.disturbed_percent - 55.0).abs() < 1e-9, "{kept:?}");
+    }
 }

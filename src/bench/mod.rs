@@ -10,6 +10,7 @@ mod frames;
 #[cfg(feature = "dpdk")]
 mod generate;
 mod host;
+pub mod limits;
 mod load;
 mod measure;
 mod plot;

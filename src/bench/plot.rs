@@ -5,6 +5,8 @@ use std::fmt::Write;
 /// Size of the picture, and of its margins: left, right, top, bottom.
 const SIZE: (f64, f64) = (720.0, 400.0);
 const MARGIN: (f64, f64, f64, f64) = (64.0, 24.0, 48.0, 56.0);
+/// Steps of a curve.
+const STEPS: usize = 1000;
 const COLORS: [&str; 4] = ["#1f77b4", "#d62728", "#2ca02c", "#9467bd"];
 
 /// The share of trials, from 0 to 100 %, that took no longer than a time: one curve a series of a name and its values.
@@ -44,8 +46,11 @@ pub fn cumulative(title: &str, unit: &str, series: &[(&str, &[f64])]) -> String 
     text(&mut svg, (x(end), y(0.0) + 38.0), "end", &escaped(unit));
     for ((number, (name, values)), color) in sorted.iter().enumerate().zip(COLORS.iter().cycle()) {
         let mut path = format!("M {:.1} {:.1}", x(0.0), y(0.0));
-        for (rank, value) in (1..).zip(values).filter(|(_, value)| **value <= end) {
-            let _ = write!(path, " H {:.1} V {:.1}", x(*value), y(f64::from(rank) / values.len() as f64));
+        // More steps than there are points across the picture show nothing more.
+        let apart = values.len().div_ceil(STEPS).max(1);
+        let steps = (1..).zip(values).filter(|(rank, _)| rank % apart == 0 || *rank == values.len());
+        for (rank, value) in steps.filter(|(_, value)| **value <= end) {
+            let _ = write!(path, " H {:.1} V {:.1}", x(*value), y(rank as f64 / values.len() as f64));
         }
         let _ = writeln!(svg, "<path d=\"{path}\" fill=\"none\" stroke=\"{color}\" stroke-width=\"2\"/>");
         let at = (left + 12.0, top + 16.0 + 16.0 * number as f64);
@@ -99,5 +104,14 @@ mod tests {
         // Half at 2, all at 4, on an axis to 4 that is 632 wide and 296 high.
         assert!(svg.contains("M 64.0 344.0 H 380.0 V 196.0 H 696.0 V 48.0"), "{svg}");
         assert_eq!(svg.matches("<path").count(), 2);
+    }
+
+    #[test]
+    fn a_curve_of_very_many_is_thinned_out() {
+        let values: Vec<f64> = (1..=1_000_000).map(f64::from).collect();
+        let svg = cumulative("many", "", &[("all", &values)]);
+        assert!(svg.len() < 40_000, "{}", svg.len());
+        let (_, path) = svg.split_once(" d=\"").unwrap();
+        assert!(path.split_once('"').unwrap().0.ends_with("V 48.0"));
     }
 }

@@ -191,21 +191,23 @@ impl<F: Mapped> Bench<F> {
         let laps: Vec<[Lap; 2]> =
             (0..ROUNDS).map(|_| [self.forward(slice), self.swap_macs(slice / 4)]).collect();
         let all = |lap: fn(&Lap) -> u64| laps.iter().map(|[ours, _]| lap(ours)).sum::<u64>();
-        let cycles = |kind: usize| median(&laps.iter().map(|laps| laps[kind].cycles()).collect::<Vec<_>>());
+        let each = [0, 1].map(|kind| laps.iter().map(|laps| laps[kind].cycles()).collect::<Vec<_>>());
         let (packets, seconds) = (all(|lap| lap.packets), all(|lap| lap.whole) as f64 / tsc_hz);
         Ok(ForwardReport {
             packets,
             seconds,
             mpps: packets as f64 / seconds / 1e6,
-            cycles_per_packet: cycles(0),
-            baseline_cycles_per_packet: cycles(1),
+            cycles_per_packet: median(&each[0]),
+            baseline_cycles_per_packet: median(&each[1]),
             flows: self.rig.shape.flows,
             bytes_per_session: bytes_per_session::<F>(self.rig.shape.flows),
             burst: what.burst,
             workers: 1,
             scaling: None,
             replacing: None,
+            disturbed_percent: 0.0,
             tsc_hz,
+            each,
         })
     }
 

@@ -3,7 +3,7 @@
 use super::{
     Forward,
     deck::{Dealer, Deck, Templates},
-    frames::{Frames, MIN_SIZE, append, checks_out, flags, scattered_step},
+    frames::{Frames, append, checks_out, flags, scattered_step},
     services::Services,
 };
 use crate::{
@@ -48,7 +48,7 @@ impl Shape {
     pub(super) fn new(what: &Forward) -> Self {
         Self {
             flows: what.flows.max(1),
-            size: what.size.max(MIN_SIZE.min(64)),
+            size: what.size,
             protocol: what.protocol,
             services: what.services.max(1),
             backends: what.backends.max(1),
@@ -225,7 +225,7 @@ impl<F: Mapped, P: Dealer> Rig<F, P> {
         let capacity = extras.capacity.unwrap_or_else(|| shape.capacity());
         // Enough local addresses that no backend runs out of ports.
         let locals = (capacity / shape.backends as usize / 50_000 + 1) as u32;
-        let services = Services::<F>::new(shape, locals);
+        let services = Services::<F>::new(shape, locals).map_err(io::Error::other)?;
         let (routes, next_hops) = routes::<F>(ports.len());
         let routes = Publisher::new(routes);
         let mac = facts.first().map_or(OURS, |first| first.mac);

@@ -4,7 +4,7 @@ use super::rig::{BACKENDS, LOCALS, Shape, VIP_PORT, VIPS, host};
 use crate::{
     packet::Family,
     plane::{Publisher, Reader},
-    service::{Backend, Role, SchedulerKind, ServiceSpec, ServiceTable},
+    service::{Backend, BuildError, Role, SchedulerKind, ServiceSpec, ServiceTable},
     types::{BackendId, Duration, InstanceId, ServiceId},
 };
 use std::marker::PhantomData;
@@ -20,9 +20,12 @@ pub(super) struct Services<F: Family> {
 
 impl<F: Family> Services<F> {
     /// With so many local addresses.
-    pub(super) fn new(shape: Shape, locals: u32) -> Self {
-        let publisher = Publisher::new(table::<F>(&shape, locals));
-        Self { publisher, shape, locals, family: PhantomData }
+    ///
+    /// # Errors
+    /// The virtual address cannot be one.
+    pub(super) fn new(shape: Shape, locals: u32) -> Result<Self, BuildError> {
+        let publisher = Publisher::new(table::<F>(&shape, locals)?);
+        Ok(Self { publisher, shape, locals, family: PhantomData })
     }
 
     pub(super) fn reader(&self) -> Reader<ServiceTable> {
@@ -31,12 +34,15 @@ impl<F: Family> Services<F> {
 
     /// Builds all of them anew, from nothing, and publishes them. Their slots stay, and sessions with them.
     pub(super) fn replace(&mut self) {
-        self.publisher.publish(table::<F>(&self.shape, self.locals));
+        match table::<F>(&self.shape, self.locals) {
+            Ok(table) => self.publisher.publish(table),
+            Err(error) => unreachable!("services that were taken are refused: {error}"),
+        }
     }
 }
 
 /// The first takes the traffic, each other has one of the same backends.
-fn table<F: Family>(shape: &Shape, locals: u32) -> ServiceTable {
+fn table<F: Family>(shape: &Shape, locals: u32) -> Result<ServiceTable, BuildError> {
     let backend = |n: u32, id: u32| Backend {
         id: BackendId(id),
         address: host::<F>(BACKENDS, n + 1),
@@ -63,8 +69,5 @@ fn table<F: Family>(shape: &Shape, locals: u32) -> ServiceTable {
         },
     };
     let addresses = (0..locals).map(|n| (host::<F>(LOCALS, n + 1), Role::Local(InstanceId(0))));
-    match ServiceTable::build((0..shape.services).map(service).collect(), addresses, None) {
-        Ok(table) => table,
-        Err(error) => unreachable!("the bench's services are refused: {error}"),
-    }
+    ServiceTable::build((0..shape.services).map(service).collect(), addresses, None)
 }

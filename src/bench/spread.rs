@@ -32,6 +32,8 @@ impl Spread {
 /// Of very many: quantiles are at most a sixteenth too large.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Tail {
+    /// The least.
+    pub min: f64,
     /// The middle.
     pub p50: f64,
     /// All but one of a hundred.
@@ -45,17 +47,26 @@ pub struct Tail {
 impl Tail {
     pub(super) fn of(nanos: &Distribution) -> Self {
         let quantile = |share| nanos.quantile(share) as f64 / 1e3;
-        Self { p50: quantile(0.5), p99: quantile(0.99), p999: quantile(0.999), max: nanos.max() as f64 / 1e3 }
+        Self {
+            min: quantile(0.0),
+            p50: quantile(0.5),
+            p99: quantile(0.99),
+            p999: quantile(0.999),
+            max: nanos.max() as f64 / 1e3,
+        }
     }
 
-    /// Of several, each figure of the one that is worst in it.
+    /// Of several, each figure of the one that is worst in it, and the least of all.
     pub(super) fn worse(several: impl IntoIterator<Item = Distribution>) -> Self {
-        several.into_iter().map(|nanos| Self::of(&nanos)).fold(Self::default(), |worst, other| Self {
+        let tails = several.into_iter().filter(|nanos| nanos.count() > 0).map(|nanos| Self::of(&nanos));
+        let worse = tails.reduce(|worst, other| Self {
+            min: worst.min.min(other.min),
             p50: worst.p50.max(other.p50),
             p99: worst.p99.max(other.p99),
             p999: worst.p999.max(other.p999),
             max: worst.max.max(other.max),
-        })
+        });
+        worse.unwrap_or_default()
     }
 }
 
@@ -67,6 +78,19 @@ pub(super) fn micros(span: Duration) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plane::Histogram;
+
+    #[test]
+    fn the_worst_of_two_has_the_least_of_both() {
+        let of = |nanos: &[u64]| {
+            let histogram = Histogram::default();
+            nanos.iter().for_each(|value| histogram.record(*value));
+            histogram.read()
+        };
+        let tail = Tail::worse([of(&[1000, 2000]), of(&[3000, 9000]), of(&[])]);
+        assert!((tail.min - 1.0).abs() <= 1.0 / 16.0 && (tail.max - 9.0).abs() < 1e-9, "{tail:?}");
+        assert_eq!(Tail::worse([]), Tail::default());
+    }
 
     #[test]
     fn ranks_are_those_of_the_sorted_times() {

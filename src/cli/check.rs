@@ -1,11 +1,14 @@
 //! `hitless check`.
 
 use super::{Failure, table};
-use crate::config::{Config, Machine};
+use crate::{
+    config::{Config, Machine},
+    manage::missing,
+};
 use std::path::Path;
 
 pub(super) fn run(file: &Path, show: bool) -> Result<(), Failure> {
-    let checked = Config::check_file(file, &Machine::this());
+    let checked = Config::check_file_with(file, &Machine::this(), missing);
     for warning in &checked.warnings {
         table::complain(&warning.to_string());
     }

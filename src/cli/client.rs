@@ -3,7 +3,8 @@
 use super::Failure;
 use clap::{Args, ValueEnum};
 use serde_json::Value;
-use std::{fs, path::PathBuf, sync::Arc, time::Duration};
+use std::{fs, io::ErrorKind, path::PathBuf, sync::Arc, time::Duration};
+use tokio_rustls::rustls;
 use ureq::{
     Agent, Body,
     http::{Response, StatusCode},
@@ -91,7 +92,7 @@ impl Daemon {
     }
 
     fn ask(&self, path: &str, method: Method<'_>) -> Result<Response<Body>, Failure> {
-        let host = if self.server.contains(':') { format!("[{}]", self.server) } else { self.server.clone() };
+        let host = host(&self.server);
         let scheme = match self.protocol {
             Protocol::Http => "http",
             Protocol::Https => "https",
@@ -104,7 +105,7 @@ impl Daemon {
             Method::Delete => with_token(agent.delete(&url), token).call(),
             Method::Post(body) => with_token(agent.post(&url), token).send_json(body),
         };
-        let mut answer = sent.map_err(|error| self.unreachable(&error))?;
+        let mut answer = sent.map_err(|error| self.failed(&error))?;
         if answer.status().is_success() {
             return Ok(answer);
         }
@@ -148,11 +149,62 @@ impl Daemon {
         Ok(config.build().into())
     }
 
-    fn unreachable(&self, error: &ureq::Error) -> Failure {
+    /// Why there is no answer: nobody is there, or who is there is spoken to in the wrong way.
+    fn failed(&self, error: &ureq::Error) -> Failure {
+        let place = format!("{}:{}", self.server, self.port);
+        if let Some(error) = tls(error) {
+            return Failure::Bad(misunderstood(error, &place));
+        }
+        let hung_up = match error {
+            ureq::Error::Protocol(_) => true,
+            ureq::Error::Io(error) => matches!(
+                error.kind(),
+                ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::UnexpectedEof
+            ),
+            _ => false,
+        };
+        if hung_up && self.protocol == Protocol::Http {
+            return Failure::Bad(format!(
+                "what answers at {place} does not speak HTTP ({error}): if the API has a certificate, put --protocol https \
+                 before the command and name the certificate with --cacert"
+            ));
+        }
         Failure::Unreachable(format!(
-            "no hitless answers at {}:{} ({error}): start it with `hitless run -c FILE`, or name it with --server and --port",
-            self.server, self.port
+            "no hitless answers at {place} ({error}): start it with `hitless run -c FILE`, or name it with --server and --port"
         ))
+    }
+}
+
+/// As a URL has it, with one pair of brackets around an IPv6 address, whether they were given or not.
+fn host(server: &str) -> String {
+    let bare = server.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(server);
+    if bare.contains(':') { format!("[{bare}]") } else { bare.to_owned() }
+}
+
+fn tls(error: &ureq::Error) -> Option<&rustls::Error> {
+    match error {
+        ureq::Error::Rustls(error) => Some(error),
+        ureq::Error::Io(error) => error.get_ref()?.downcast_ref(),
+        _ => None,
+    }
+}
+
+/// Why TLS did not come about, and what to do.
+fn misunderstood(error: &rustls::Error, place: &str) -> String {
+    use rustls::CertificateError::{NotValidForName, NotValidForNameContext, UnknownIssuer};
+    match error {
+        rustls::Error::InvalidMessage(_) => {
+            format!("what answers at {place} does not speak TLS: leave out --protocol https")
+        }
+        rustls::Error::InvalidCertificate(UnknownIssuer) => format!(
+            "the certificate of {place} is of nobody that is trusted here: name it, or that of its authority, with --cacert"
+        ),
+        rustls::Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. }) => format!(
+            "the certificate of {place} is for another name: call the daemon with --server as the certificate does"
+        ),
+        other => format!(
+            "{place} cannot be trusted ({other}): see that api.tls_cert is good and that --cacert names it or its authority"
+        ),
     }
 }
 
@@ -177,7 +229,16 @@ pub(super) fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::escaped;
+    use super::{escaped, host};
+
+    #[test]
+    fn brackets_around_an_address_are_there_once() {
+        for (given, expected) in
+            [("::1", "[::1]"), ("[::1]", "[::1]"), ("127.0.0.1", "127.0.0.1"), ("lb1.example", "lb1.example")]
+        {
+            assert_eq!(host(given), expected);
+        }
+    }
 
     #[test]
     fn segments_are_escaped() {

@@ -1,9 +1,18 @@
 //! `hitless create`, with the flags of `loxicmd`.
 
-use super::{Failure, client::Daemon, lb::CreateLb, table};
-use clap::{Args, Subcommand};
+use super::{
+    Failure,
+    client::Daemon,
+    lb::{CreateLb, probe},
+    table,
+};
+use clap::{Args, Subcommand, builder::PossibleValuesParser, value_parser};
 use serde_json::json;
 use std::net::IpAddr;
+
+/// The daemon's words for how much is logged.
+const LOG_LEVELS: [&str; 9] =
+    ["trace", "debug", "info", "notice", "warning", "error", "critical", "emergency", "alert"];
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Create {
@@ -39,10 +48,10 @@ pub(super) struct CreateBfd {
     #[arg(long = "sourceIP", value_name = "IP")]
     source: Option<IpAddr>,
     /// Microseconds from packet to packet, 50 to 10000000
-    #[arg(long, default_value_t = 200_000)]
+    #[arg(long, default_value_t = 200_000, value_parser = value_parser!(u64).range(50..=10_000_000))]
     interval: u64,
     /// Intervals of silence after which the peer is gone
-    #[arg(long = "retryCount", default_value_t = 3)]
+    #[arg(long = "retryCount", default_value_t = 3, value_parser = value_parser!(u8).range(1..))]
     retries: u8,
     /// The HA instance
     #[arg(long, default_value = "default")]
@@ -71,7 +80,7 @@ pub(super) struct CreateEp {
     #[arg(long, default_value = "")]
     name: String,
     /// tcp, udp, sctp, ping, http, https or none
-    #[arg(long, default_value = "ping", value_name = "TYPE")]
+    #[arg(long, default_value = "ping", value_name = "TYPE", value_parser = probe)]
     probetype: String,
     /// What a probe sends: the path of an HTTP probe
     #[arg(long, default_value = "")]
@@ -114,7 +123,8 @@ pub(super) enum Set {
     Bfd(SetBfd),
     /// Change how much the daemon logs, until it restarts
     LogLevel {
-        /// trace, debug, info, warning or error
+        /// trace, debug, info, warning or error, or a word of LoxiLB's
+        #[arg(value_parser = PossibleValuesParser::new(LOG_LEVELS))]
         level: String,
     },
 }
@@ -128,10 +138,10 @@ pub(super) struct SetBfd {
     #[arg(long = "sourceIP", value_name = "IP")]
     source: Option<IpAddr>,
     /// Microseconds from packet to packet, 50 to 10000000
-    #[arg(long)]
+    #[arg(long, value_parser = value_parser!(u64).range(50..=10_000_000))]
     interval: Option<u64>,
     /// Intervals of silence after which the peer is gone
-    #[arg(long = "retryCount")]
+    #[arg(long = "retryCount", value_parser = value_parser!(u8).range(1..))]
     retries: Option<u8>,
     /// The HA instance
     #[arg(long, default_value = "default")]

@@ -3,7 +3,7 @@
 use super::{
     Failure,
     client::{Daemon, escaped},
-    lb::DeleteLb,
+    lb::{DeleteLb, probe},
     table,
 };
 use clap::{Args, Subcommand};
@@ -37,7 +37,7 @@ pub(super) struct DeleteEp {
     #[arg(long, default_value = "")]
     name: String,
     /// How it is probed, if it has no name of its own
-    #[arg(long, default_value = "ping", value_name = "TYPE")]
+    #[arg(long, default_value = "ping", value_name = "TYPE", value_parser = probe)]
     probetype: String,
     /// Port that is probed, if it has no name of its own
     #[arg(long, default_value_t = 0, value_name = "PORT")]

@@ -44,7 +44,7 @@ pub(super) struct CreateLb {
     #[arg(long)]
     monitor: bool,
     /// tcp, udp, ping, http, https or none; the protocol's own otherwise
-    #[arg(long, default_value = "", value_name = "TYPE")]
+    #[arg(long, default_value = "", value_name = "TYPE", value_parser = probe)]
     probetype: String,
     /// Port to probe; the endpoint's otherwise
     #[arg(long, default_value_t = 0, value_name = "PORT")]
@@ -120,6 +120,14 @@ fn port_pair(text: &str) -> Result<PortPair, String> {
         _ => {
             Err("write PORT:TARGETPORT, as in 80:8080; target port 0 is the port the client asked for".into())
         }
+    }
+}
+
+/// A word for a probe, as it is called now or was called once; empty for the protocol's own.
+pub(super) fn probe(text: &str) -> Result<String, String> {
+    match text.strip_prefix("connect-").unwrap_or(text) {
+        "" | "tcp" | "udp" | "sctp" | "ping" | "http" | "https" | "none" => Ok(text.to_owned()),
+        _ => Err("write tcp, udp, ping, http, https or none".into()),
     }
 }
 

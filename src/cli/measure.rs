@@ -6,7 +6,7 @@ use crate::bench::ForwardReport;
 use crate::{
     bench::{
         Bfd, Connect, Failover, Forward, Frames, Load, LoadReport, bfd, capture, connect, cumulative,
-        failover, forward, load,
+        failover, forward, limits, load,
     },
     port::BURST,
     types::{Mac, Protocol},
@@ -14,7 +14,7 @@ use crate::{
 use clap::{Args, Subcommand, value_parser};
 use serde::Serialize;
 use serde_json::Value;
-use std::{net::IpAddr, path::PathBuf};
+use std::{fmt::Display, net::IpAddr, ops::RangeInclusive, path::PathBuf, str::FromStr};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Bench {
@@ -23,19 +23,19 @@ pub(super) enum Bench {
         #[command(flatten)]
         traffic: Traffic,
         /// How long to measure
-        #[arg(long, default_value_t = 5.0)]
+        #[arg(long, default_value_t = 5.0, value_parser = within(limits::SECONDS))]
         seconds: f64,
         /// Services in the table
-        #[arg(long, default_value_t = 1)]
+        #[arg(long, default_value_t = 1, value_parser = within(limits::SERVICES))]
         services: u32,
         /// Backends of the service
-        #[arg(long, default_value_t = 3)]
+        #[arg(long, default_value_t = 3, value_parser = within(limits::BACKENDS))]
         backends: u32,
         /// Packets a receive call gives, at most; 1 shows what a lone packet costs
-        #[arg(long, default_value_t = BURST, value_parser = burst)]
+        #[arg(long, default_value_t = BURST, value_parser = within(1..=BURST))]
         burst: usize,
         /// Workers, each on a core of its own with as many sessions
-        #[arg(long, default_value_t = 1, conflicts_with = "ports")]
+        #[arg(long, default_value_t = 1, conflicts_with = "ports", value_parser = within(limits::WORKERS))]
         workers: usize,
         /// Replace all services, over and over, and show what that takes from the worker
         #[arg(long, conflicts_with = "ports")]
@@ -49,9 +49,8 @@ pub(super) enum Bench {
         /// The virtual address that frames from elsewhere are for, port 80, with --ports
         #[arg(long, requires = "ports")]
         vip: Option<IpAddr>,
-        /// Print one JSON object
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        output: Output,
     },
     /// Write the clients' frames to a capture file, for `bench forward --ports` and for other forwarders
     Capture {
@@ -82,7 +81,7 @@ pub(super) enum Bench {
         #[arg(long)]
         flood: bool,
         /// How long to count
-        #[arg(long, default_value_t = 5.0)]
+        #[arg(long, default_value_t = 5.0, value_parser = within(limits::SECONDS))]
         seconds: f64,
         /// The core to run on
         #[arg(long, default_value_t = 0)]
@@ -96,13 +95,13 @@ pub(super) enum Bench {
         #[command(flatten)]
         traffic: Traffic,
         /// Loads of established sessions, in percent of what the worker carries
-        #[arg(long, value_delimiter = ',', default_value = "50")]
+        #[arg(long, value_delimiter = ',', default_value = "50", value_parser = within(limits::PERCENT))]
         percent: Vec<f64>,
         /// Packets a second from ever new sources, each of which would open a session
-        #[arg(long, default_value_t = 0.0)]
+        #[arg(long, default_value_t = 0.0, value_parser = within(limits::NEW_PER_SECOND))]
         new_per_second: f64,
         /// How long to measure each load
-        #[arg(long, default_value_t = 1.0)]
+        #[arg(long, default_value_t = 1.0, value_parser = within(limits::SECONDS))]
         seconds: f64,
         /// Print one JSON object
         #[arg(long)]
@@ -111,26 +110,25 @@ pub(super) enum Bench {
     /// New sessions through one worker, while as many old ones end
     Connect {
         /// How long to measure
-        #[arg(long, default_value_t = 5.0)]
+        #[arg(long, default_value_t = 5.0, value_parser = within(limits::SECONDS))]
         seconds: f64,
         /// Stream every session to a peer, and compare with a worker that does not
         #[arg(long)]
         sync: bool,
         /// Sessions that are there at a time, about
-        #[arg(long, default_value_t = 1_000_000)]
+        #[arg(long, default_value_t = 1_000_000, value_parser = within(limits::CONNECT_SESSIONS))]
         sessions: usize,
         /// tcp or udp
         #[arg(long, default_value = "tcp", value_parser = protocol)]
         protocol: Protocol,
         /// 4 or 6
-        #[arg(long, default_value_t = 4)]
+        #[arg(long, default_value_t = 4, value_parser = family)]
         family: u8,
         /// Backends of the service
-        #[arg(long, default_value_t = 16)]
+        #[arg(long, default_value_t = 16, value_parser = within(limits::BACKENDS))]
         backends: u32,
-        /// Print one JSON object
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        output: Output,
     },
     /// BFD between two control loops on two cores: how fast silence is noticed, and whether anything else is
     Bfd {
@@ -149,7 +147,7 @@ pub(super) enum Bench {
     /// Two complete nodes; the one that serves is stopped, again and again: what the clients notice
     Failover {
         /// Established sessions, all of them synced: a million takes about 0.5 GB of memory
-        #[arg(long, default_value_t = 1_000_000)]
+        #[arg(long, default_value_t = 1_000_000, value_parser = within(limits::FAILOVER_SESSIONS))]
         sessions: u32,
         /// BFD's interval in microseconds; the multiplier is 3
         #[arg(long, default_value_t = 1000, value_parser = value_parser!(u32).range(50..=10_000_000))]
@@ -168,7 +166,7 @@ pub(super) struct Output {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
-    /// Where to draw the trials, unless --json is given; by default hitless-bench-NAME.svg here
+    /// Where to draw the figure's distribution, unless --json is given; by default hitless-bench-NAME.svg here
     #[arg(long, conflicts_with = "json")]
     plot: Option<PathBuf>,
 }
@@ -198,10 +196,10 @@ impl Output {
 #[derive(Clone, Copy, Debug, Args)]
 pub(super) struct Traffic {
     /// Sessions
-    #[arg(long, default_value_t = 1000)]
+    #[arg(long, default_value_t = 1000, value_parser = within(limits::FLOWS))]
     flows: usize,
-    /// Frame size in bytes
-    #[arg(long, default_value_t = 64)]
+    /// Frame size in bytes, without the frame check sequence; TCP over IPv6 needs 74 and takes them
+    #[arg(long, default_value_t = 64, value_parser = within(limits::SIZE))]
     size: usize,
     /// tcp or udp
     #[arg(long, default_value = "udp", value_parser = protocol)]
@@ -229,10 +227,24 @@ fn family(text: &str) -> Result<u8, String> {
     }
 }
 
-fn burst(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(burst @ 1..=BURST) => Ok(burst),
-        _ => Err(format!("write a number from 1 to {BURST}")),
+/// Takes a number of a range. No range has what is not a number, or is endless.
+fn within<T: FromStr + PartialOrd + Display + Clone>(
+    range: RangeInclusive<T>,
+) -> impl Fn(&str) -> Result<T, String> + Clone {
+    move |text| {
+        let number = text.parse().ok().filter(|number| range.contains(number));
+        number.ok_or_else(|| format!("write a number from {} to {}", range.start(), range.end()))
+    }
+}
+
+/// Frames for a virtual address have its family.
+fn fits(vip: Option<IpAddr>, family: u8) -> Result<(), Failure> {
+    match vip {
+        Some(vip) if vip.is_ipv4() != (family == 4) => {
+            let other = if vip.is_ipv4() { 4 } else { 6 };
+            Err(Failure::Bad(format!("--vip {vip} with --family {family}: write --family {other}")))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -257,8 +269,9 @@ impl Bench {
                 ports,
                 core,
                 vip,
-                json,
+                output,
             } => {
+                fits(*vip, traffic.family)?;
                 let what = Forward {
                     seconds: *seconds,
                     services: *services,
@@ -273,9 +286,14 @@ impl Bench {
                     Some(ports) => on_ports(&what, &ports.split(';').collect::<Vec<_>>(), *core),
                     None => forward(&what),
                 };
-                print(&report.map_err(Failure::Refused)?, *json)
+                let report = report.map_err(Failure::Refused)?;
+                output.tell(&report, "forward", || {
+                    let title = format!("{} flows: how many packets cost no more", what.flows);
+                    let [ours, baseline] = &report.each;
+                    cumulative(&title, "cycles", &[("forwarded", ours), ("MAC addresses swapped", baseline)])
+                })
             }
-            Self::Connect { seconds, sync, sessions, protocol, family, backends, json } => {
+            Self::Connect { seconds, sync, sessions, protocol, family, backends, output } => {
                 let what = Connect {
                     seconds: *seconds,
                     sync: *sync,
@@ -284,11 +302,16 @@ impl Bench {
                     family: *family,
                     backends: *backends,
                 };
-                print(&connect(&what).map_err(Failure::Refused)?, *json)
+                let report = connect(&what).map_err(Failure::Refused)?;
+                output.tell(&report, "connect", || {
+                    let series: Vec<_> = report.each.iter().map(|(name, each)| (*name, &each[..])).collect();
+                    cumulative(&format!("{sessions} sessions: how many cost no more"), "cycles", &series)
+                })
             }
             Self::Load { traffic, percent, new_per_second, seconds, json } => {
                 let what = Load {
                     flows: traffic.flows,
+                    size: traffic.size,
                     protocol: traffic.protocol,
                     family: traffic.family,
                     percent: percent.clone(),
@@ -321,6 +344,7 @@ impl Bench {
                 })
             }
             Self::Generate { device, traffic, mac, vip, flood, seconds, core, json } => {
+                fits(*vip, traffic.family)?;
                 let what = Forward { seconds: *seconds, vip: *vip, ..Forward::from(*traffic) };
                 print(
                     &generated(&what, frames(*flood), device, *mac, *core).map_err(Failure::Refused)?,

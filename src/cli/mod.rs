@@ -187,7 +187,9 @@ impl Command {
             Self::Save { file } => operate::save(daemon, file.as_deref()),
             Self::Switchover { instance } => operate::switch_over(daemon, instance.as_deref()),
             Self::Completion { shell } => {
-                clap_complete::generate(shell, &mut Cli::command(), "hitless", &mut std::io::stdout());
+                let mut script = Vec::new();
+                clap_complete::generate(shell, &mut Cli::command(), "hitless", &mut script);
+                table::say(String::from_utf8_lossy(&script).trim_end());
                 Ok(())
             }
             Self::Top { interval, once } => top::run(daemon, Duration::from_secs_f64(interval), once),

@@ -3,7 +3,7 @@
 use super::{Failure, table};
 use crate::{
     config::{Config, LogLevel, Machine},
-    manage::{api::LogSwitch, daemon},
+    manage::{api::LogSwitch, daemon, missing},
 };
 use parking_lot::Mutex;
 use std::{fmt, io::IsTerminal, path::Path, sync::Arc};
@@ -12,7 +12,7 @@ use tracing_subscriber::{
 };
 
 pub(super) fn run(file: &Path) -> Result<(), Failure> {
-    let checked = Config::check_file(file, &Machine::this());
+    let checked = Config::check_file_with(file, &Machine::this(), missing);
     for warning in &checked.warnings {
         table::complain(&warning.to_string());
     }

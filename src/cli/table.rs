@@ -3,6 +3,10 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "printing is what a command line is for")]
 
 use comfy_table::{ContentArrangement, Table, presets};
+use std::{
+    io::{self, Write},
+    process,
+};
 
 /// Prints rows under columns, as `loxicmd` does.
 pub(super) fn print(columns: &[&str], rows: Vec<Vec<String>>) {
@@ -10,12 +14,19 @@ pub(super) fn print(columns: &[&str], rows: Vec<Vec<String>>) {
     table.load_style(presets::ASCII_MARKDOWN).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(columns);
     table.add_rows(rows);
-    println!("{table}");
+    say(&table.to_string());
 }
 
 /// Prints text.
 pub(super) fn say(text: &str) {
-    println!("{text}");
+    let mut out = io::stdout().lock();
+    let Err(error) = writeln!(out, "{text}").and_then(|()| out.flush()) else { return };
+    // Who reads may have enough after a few lines.
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        process::exit(0);
+    }
+    complain(&format!("nothing can be printed ({error}): see where the output goes"));
+    process::exit(1);
 }
 
 /// Prints to stderr.

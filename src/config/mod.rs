@@ -48,12 +48,13 @@ pub use nat::{LocalAddress, Nat};
 pub use node::{Dpdk, Limits, Log, LogLevel, Node};
 pub use port::{Port, Route};
 pub use port_range::{PortRange, PortRangeParseError};
-pub use report::{Mistake, Mistakes};
+pub use report::{Finding, Mistake, Mistakes};
 pub use service::{Backend, ClientAddress, Mode, Scheduler, Service};
 pub use timing::{Timing, core_list};
 #[cfg(feature = "dpdk")]
 pub(crate) use timing::{names, text};
 
+pub(crate) use cross::check_bfd_path;
 pub(crate) use text::{is_edge, is_host};
 
 use crate::types::InstanceId;
@@ -129,15 +130,33 @@ impl Config {
 
     /// As [`Config::load`], for a given machine and with warnings.
     pub fn check_file(path: &Path, machine: &Machine) -> Checked {
+        Self::check_file_with(path, machine, |_| Vec::new())
+    }
+
+    /// The same, and what `look` finds besides.
+    pub fn check_file_with(
+        path: &Path,
+        machine: &Machine,
+        look: impl FnOnce(&Self) -> Vec<Finding>,
+    ) -> Checked {
         let name = path.display().to_string();
         match read_text(path, &name) {
-            Ok(text) => Self::check(&text, &name, machine),
+            Ok(text) => Self::check_with(&text, &name, machine, look),
             Err(mistakes) => Checked { config: Err(mistakes), warnings: Vec::new() },
         }
     }
 
     /// As [`Config::parse`], with warnings.
     pub fn check(text: &str, file_name: &str, machine: &Machine) -> Checked {
+        Self::check_with(text, file_name, machine, |_| Vec::new())
+    }
+
+    fn check_with(
+        text: &str,
+        file_name: &str,
+        machine: &Machine,
+        look: impl FnOnce(&Self) -> Vec<Finding>,
+    ) -> Checked {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut report = Report::new(text);
         let readable = syntax::without_lines_that_say_nothing(text, &mut report);
@@ -148,6 +167,7 @@ impl Config {
         } else {
             config.resolve();
             cross::check(&config, machine, &mut report);
+            look(&config).into_iter().for_each(|finding| report.find(finding));
         }
         let (mistakes, warnings) = report.finish(file_name);
         let config = if mistakes.is_empty() { Ok(config) } else { Err(Mistakes(mistakes)) };

@@ -66,6 +66,14 @@ impl Port {
         if short_pci { format!("0000:{name}") } else { name }
     }
 
+    /// Whether it is a card on the PCI bus.
+    pub fn is_card(&self) -> bool {
+        let name = self.device_name();
+        let name = name.trim_start_matches("pci:");
+        let is_address = |letter: char| letter.is_ascii_hexdigit() || letter == ':' || letter == '.';
+        name.contains(':') && name.contains('.') && name.chars().all(is_address)
+    }
+
     /// The kernel's interface under a virtual device, if one is named: two devices must not share it either.
     pub(super) fn device_interface(&self) -> Option<&str> {
         self.device.split(',').find_map(|argument| argument.strip_prefix("iface="))

@@ -36,6 +36,26 @@ impl fmt::Display for Mistake {
     }
 }
 
+/// Something that is not in a file's text and yet wrong with it, or doubtful: that another file is missing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    key: String,
+    text: String,
+    doubtful: bool,
+}
+
+impl Finding {
+    /// The value of `key` cannot be used.
+    pub fn mistake(key: impl Into<String>, text: String) -> Self {
+        Self { key: key.into(), text, doubtful: false }
+    }
+
+    /// The value of `key` is hardly meant.
+    pub fn warning(key: impl Into<String>, text: String) -> Self {
+        Self { key: key.into(), text, doubtful: true }
+    }
+}
+
 /// Everything wrong with a file, by position. Prints one line each: `FILE:LINE:COLUMN: key.path: text`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistakes(pub Vec<Mistake>);
@@ -133,6 +153,15 @@ impl<'t> Report<'t> {
         let offset = self.offset(key);
         let text = format!("warning: {text}");
         self.warnings.push(Note { offset, key: key.to_owned(), text, what: What::Value });
+    }
+
+    /// Notes a finding, unless what its key holds is not to be relied upon anyway.
+    pub(super) fn find(&mut self, finding: Finding) {
+        match finding {
+            Finding { key, .. } if !self.sound(&key) => {}
+            Finding { key, text, doubtful: true } => self.warning(&key, &text),
+            Finding { key, text, doubtful: false } => self.mistake(&key, text),
+        }
     }
 
     /// Whether what `key` holds was read without a mistake at it, in it or around it.

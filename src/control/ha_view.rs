@@ -45,7 +45,7 @@ pub struct HaView {
 }
 
 impl HaView {
-    pub(super) fn new(instances: usize) -> Self {
+    pub(crate) fn new(instances: usize) -> Self {
         let empty = move || HaReport { instances: Vec::with_capacity(instances), ..HaReport::default() };
         Self {
             report: Bulletin::new(empty),

@@ -3,9 +3,9 @@
 //! The control core does it; this is the narrow door the API goes through. A node without `[ha]` has
 //! [`Standalone`].
 
-use super::{Put, Refusal};
+use super::{Put, Refusal, Source};
 use crate::{
-    config::Config,
+    config::{BfdPath, Config},
     control::{BfdEntry, BfdView},
     plane::{HaState, Ownership},
     protocol::bfd::{self, Discards, Hop, MULTI_HOP_PORT, SINGLE_HOP_PORT},
@@ -18,6 +18,8 @@ use std::{collections::BTreeMap, fmt, net::IpAddr, sync::Arc};
 pub struct BfdSession {
     /// The HA instance it is for.
     pub instance: String,
+    /// Who defined it.
+    pub source: Source,
     /// The peer.
     pub remote: IpAddr,
     /// This node's address.
@@ -108,7 +110,7 @@ pub trait HighAvailability: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// There is no such instance, or this node elects by itself.
+    /// There is no such instance, it is no part that can be given, or this node elects by itself.
     fn set_state(&self, instance: &str, state: HaState) -> Result<(), Refusal>;
 
     /// Begins to hand instances over to the peer; `None` for all. It is done when [`HighAvailability::instances`]
@@ -120,9 +122,9 @@ pub trait HighAvailability: fmt::Debug + Send + Sync {
     fn switch_over(&self, instance: Option<&str>) -> Result<(), Refusal>;
 }
 
-/// All sessions of a node, for the instance of this name.
-pub(super) fn described(bfd: &BfdView, instance: &str) -> Vec<BfdSession> {
-    bfd.list().iter().map(|entry| session(bfd, entry, instance)).collect()
+/// All sessions of a node, for the instance of this name. `of_file`: the paths that the configuration has.
+pub(super) fn described(bfd: &BfdView, instance: &str, of_file: &[BfdPath]) -> Vec<BfdSession> {
+    bfd.list().iter().map(|entry| session(bfd, entry, instance, of_file)).collect()
 }
 
 /// The packets of a node that are of no session.
@@ -151,15 +153,17 @@ fn held(late: Duration, multiplier: u8) -> Duration {
     Duration::from_micros(shortest.max(SHORTEST_US))
 }
 
-fn session(bfd: &BfdView, entry: &BfdEntry, instance: &str) -> BfdSession {
+fn session(bfd: &BfdView, entry: &BfdEntry, instance: &str, of_file: &[BfdPath]) -> BfdSession {
     let departures = bfd.timing(entry.id).map(|timing| timing.sent_late.read());
     let latest =
         departures.filter(|sent| sent.count() >= ENOUGH).map(|sent| Duration::from_nanos(sent.max()));
     let arrivals = bfd.timing(entry.id).map(|timing| timing.received_late.read());
     let arrivals = arrivals.filter(|arrivals| arrivals.count() > 0);
     let detection = entry.status.detection_time;
+    let in_file = of_file.iter().any(|path| path.remote == entry.path.remote);
     BfdSession {
         instance: instance.to_owned(),
+        source: if in_file { Source::File } else { Source::Api },
         remote: entry.path.remote,
         local: Some(entry.path.local),
         port: if entry.path.hop == Hop::Single { SINGLE_HOP_PORT } else { MULTI_HOP_PORT },
@@ -204,7 +208,7 @@ impl Standalone {
 
 impl HighAvailability for Standalone {
     fn bfd_sessions(&self) -> Vec<BfdSession> {
-        described(&self.bfd, &self.default_instance)
+        described(&self.bfd, &self.default_instance, &[])
     }
 
     fn bfd_refused(&self) -> BTreeMap<&'static str, u64> {

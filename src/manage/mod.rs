@@ -22,6 +22,7 @@ mod notify;
 mod pair;
 mod paired;
 mod paths;
+mod prerequisites;
 mod registry;
 mod reload;
 mod reserved_terms;
@@ -51,13 +52,14 @@ pub use neighborhood::Neighborhood;
 pub use notify::Notifier;
 pub use paired::Paired;
 pub use paths::KeyFileError;
+pub use prerequisites::missing;
 pub use registry::{
     BackendEntry, Drain, Put, Refusal, RefusalKind, Refusals, Registry, Rule, Savepoint, ServiceChange,
     ServiceEntry, ServiceKey, ServiceList, Settlement, Source,
 };
 pub use reload::{ReloadError, reload};
 pub use reserved_terms::ReservedTerms;
-pub use saved::{BgpNeighbor, BgpSpeaker, Endpoint, HostState, MAX_SAVED, Parked, Saved, SavedBfd};
+pub use saved::{Endpoint, HostState, MAX_SAVED, Parked, Saved, SavedBfd};
 pub use sessions::SessionLists;
 pub use state_file::{Clocks, StateFile, StateFileError};
 pub use supervisor::{Pulse, Supervisor};

@@ -158,7 +158,7 @@ fn bit(port: PortId) -> u32 {
     1u32.checked_shl(port.0.into()).unwrap_or(0)
 }
 
-fn read_key(path: &Path) -> Result<Key, AssemblyError> {
+pub(super) fn read_key(path: &Path) -> Result<Key, AssemblyError> {
     let path_text = || path.display().to_string();
     let file = std::fs::read(path).map_err(|source| AssemblyError::KeyFile { path: path_text(), source })?;
     Key::new(&file).map_err(|source| AssemblyError::Key { path: path_text(), source })

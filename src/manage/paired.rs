@@ -104,6 +104,10 @@ impl Paired {
             .map(|(count, reason)| format!("{count} messages refused: {reason}"))
     }
 
+    fn paths_of_file(&self) -> &[BfdPath] {
+        self.config.ha.as_ref().map_or(&[], |ha| &ha.bfd)
+    }
+
     fn entry(&self, remote: IpAddr) -> Option<BfdEntry> {
         self.bfd.list().into_iter().find(|entry| entry.path.remote == remote)
     }
@@ -121,7 +125,11 @@ impl Paired {
         let same_family = || own.clone().find(|own| own.address().is_ipv4() == wanted.remote.is_ipv4());
         let local = wanted.local.or_else(|| near().or_else(same_family).map(|own| own.address()));
         let local = local.ok_or_else(|| {
-            Refusal::Conflict(format!("no address of this node can speak with {}: give one", wanted.remote))
+            let family = if wanted.remote.is_ipv4() { "IPv4" } else { "IPv6" };
+            Refusal::Malformed(format!(
+                "no port of this node has an {family} address to speak with {}: add one to its addresses and restart",
+                wanted.remote
+            ))
         })?;
         let path = BfdPath {
             local,
@@ -158,6 +166,15 @@ impl Paired {
     }
 }
 
+/// What a node is by itself only.
+fn cannot_be_set(state: HaState) -> Refusal {
+    Refusal::Malformed(format!(
+        "invalid cluster-state {}: a node finds it by itself, set STOP to take it out of the election, and MASTER or BACKUP to \
+         let it take part again",
+        state.name()
+    ))
+}
+
 fn refusal(error: &CommandError) -> Refusal {
     match error {
         CommandError::NoSession => Refusal::NotFound(error.to_string()),
@@ -168,7 +185,7 @@ fn refusal(error: &CommandError) -> Refusal {
 
 impl HighAvailability for Paired {
     fn bfd_sessions(&self) -> Vec<BfdSession> {
-        described(&self.bfd, self.config.default_instance())
+        described(&self.bfd, self.config.default_instance(), self.paths_of_file())
     }
 
     fn bfd_refused(&self) -> BTreeMap<&'static str, u64> {
@@ -185,8 +202,11 @@ impl HighAvailability for Paired {
 
     fn delete_bfd(&self, instance: &str, remote: IpAddr) -> Result<(), Refusal> {
         self.id(instance)?;
-        if self.config.ha.iter().flat_map(|ha| &ha.bfd).any(|path| path.remote == remote) {
-            return Err(Refusal::OfFile { name: format!("BFD with {remote}") });
+        if self.paths_of_file().iter().any(|path| path.remote == remote) {
+            return Err(Refusal::Conflict(format!(
+                "cant modify the bfd session with {remote}: it is of the configuration file, remove it from [ha] there and \
+                 restart this node"
+            )));
         }
         let entry =
             self.entry(remote).ok_or_else(|| Refusal::NotFound(format!("no bfd session with {remote}")))?;
@@ -216,7 +236,8 @@ impl HighAvailability for Paired {
         let (known, _) = self.ownership.get(id);
         match (known, state) {
             (known, wanted) if known == wanted => Ok(()),
-            (_, HaState::Stop | HaState::Fault) => self.ask(Command::Hold(id)),
+            (_, HaState::Fault | HaState::NotDefined) => Err(cannot_be_set(state)),
+            (_, HaState::Stop) => self.ask(Command::Hold(id)),
             (HaState::Stop, HaState::Master | HaState::Backup) => self.ask(Command::Release(id)),
             (_, HaState::Master) | (HaState::Master, HaState::Backup) => self.ask(Command::SwitchOver(id)),
             _ => Err(Refusal::Conflict(format!("instance {instance} stays {}", known.name()))),
@@ -234,5 +255,50 @@ impl HighAvailability for Paired {
             return Err(Refusal::Conflict(format!("this node serves {what}: ask the other one")));
         }
         served.into_iter().try_for_each(|id| self.ask(Command::SwitchOver(id)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{config::Machine, manage::RefusalKind};
+
+    const CONFIG: &str = r#"
+[cores]
+control = 0
+workers = [1]
+management = [2]
+[[port]]
+name = "lan"
+device = "net_null0"
+addresses = ["10.77.0.11/24"]
+[nat]
+local_addresses = ["10.77.0.40"]
+[ha]
+peer = "10.77.0.12"
+"#;
+
+    fn node() -> Paired {
+        let config = Config::parse(CONFIG, "lb.toml", &Machine::with_cores(4)).unwrap();
+        let ownership = Arc::new(Ownership::new(1));
+        ownership.set(InstanceId(0), HaState::Backup, 1);
+        Paired::new(&config, ownership, Arc::default(), Arc::new(HaView::new(1)), None, Arc::default())
+    }
+
+    /// It is not what the node would be then.
+    #[test]
+    fn a_fault_cannot_be_set() {
+        for state in [HaState::Fault, HaState::NotDefined] {
+            let refusal = node().set_state("llb-inst0", state).unwrap_err();
+            assert_eq!(refusal.kind(), RefusalKind::Malformed);
+            assert!(refusal.to_string().contains("set STOP"), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn sessions_of_the_file_are_the_file_s() {
+        let refusal = node().delete_bfd("llb-inst0", [10, 77, 0, 12].into()).unwrap_err();
+        let text = refusal.to_string();
+        assert!(text.contains("restart") && !text.contains("SIGHUP") && !text.contains("service"), "{text}");
     }
 }

@@ -66,7 +66,12 @@ pub(super) fn sessions(config: &Config) -> Result<Vec<Settings>, KeyFileError> {
     paths.filter_map(|path| session(config, path).transpose()).collect()
 }
 
-fn key(auth: &BfdAuth) -> Result<Key, KeyFileError> {
+/// The key of a path, from its file.
+///
+/// # Errors
+///
+/// It cannot be read, or holds none.
+pub(super) fn key(auth: &BfdAuth) -> Result<Key, KeyFileError> {
     let file = auth.key_file.clone();
     let secret = fs::read(&file).map_err(|source| KeyFileError::Read { file: file.clone(), source })?;
     let kind = match auth.kind {

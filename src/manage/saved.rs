@@ -8,7 +8,7 @@ use std::{
     net::IpAddr,
 };
 
-/// Endpoints, hosts and neighbours of each kind, at most.
+/// Endpoints and hosts, at most of each.
 pub const MAX_SAVED: usize = 65_536;
 
 /// All of it.
@@ -20,11 +20,6 @@ pub struct Saved {
     pub endpoints: BTreeMap<(IpAddr, String), Endpoint>,
     /// What was said of hosts.
     pub hosts: BTreeSet<HostState>,
-    /// This node as a BGP speaker; `None`: it was not told to be one.
-    pub bgp: Option<BgpSpeaker>,
-    /// BGP neighbours by address.
-    #[serde(with = "as_list")]
-    pub bgp_neighbors: BTreeMap<IpAddr, BgpNeighbor>,
     /// BFD sessions by the peer's address.
     #[serde(with = "as_list")]
     pub bfd: BTreeMap<IpAddr, SavedBfd>,
@@ -76,32 +71,6 @@ impl HostState {
     }
 }
 
-/// This node as a BGP speaker.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BgpSpeaker {
-    /// Its autonomous system.
-    pub local_as: u32,
-    /// Its identifier, an IPv4 address; empty for the speaker's choice.
-    pub router_id: String,
-    /// It names itself as the next hop.
-    pub next_hop_self: bool,
-    /// Where it listens.
-    pub listen_port: u16,
-}
-
-/// A BGP neighbour.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BgpNeighbor {
-    /// Its address.
-    pub address: IpAddr,
-    /// Its autonomous system.
-    pub remote_as: u32,
-    /// Where it listens; 0 for the usual port.
-    pub port: u16,
-    /// It is more than one hop away.
-    pub multi_hop: bool,
-}
-
 /// A BFD session that the API created.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SavedBfd {
@@ -145,14 +114,6 @@ impl Keyed for Endpoint {
 
     fn key(&self) -> Self::Key {
         (self.host, self.name.clone())
-    }
-}
-
-impl Keyed for BgpNeighbor {
-    type Key = IpAddr;
-
-    fn key(&self) -> Self::Key {
-        self.address
     }
 }
 

@@ -144,6 +144,13 @@ fn refusals_and_mistakes_have_their_codes() {
     cli.run("switchover").fails(1, "this node has no peer");
     cli.run("drain web 192.168.80.31").fails(1, "there is no service web");
     cli.run("get nothing").fails(2, "");
+    cli.run("set log-level nonsense").fails(2, "warning");
+    cli.run("create ep 192.168.80.31 --probetype=foo").fails(2, "write tcp, udp, ping");
+    cli.run("delete ep 192.168.80.31 --probetype=foo").fails(2, "write tcp, udp, ping");
+    cli.run(&format!("{create} --monitor --probetype=foo")).fails(2, "write tcp, udp, ping");
+    cli.run("set bfd 192.168.80.253 --interval=5").fails(2, "50..=10000000");
+    cli.run("create bfd 192.168.80.253 --retryCount=0").fails(2, "1..=255");
+    cli.run("get ct --proto foo").fails(2, "write tcp, udp or sctp");
     let nobody = run(&["-p", "1", "get", "lb"]);
     nobody.fails(3, "no hitless answers at 127.0.0.1:1");
     run(&["check", "-c", "/nonexistent.toml"]).fails(2, "/nonexistent.toml: cannot be read");
@@ -167,7 +174,8 @@ fn everything_can_be_read() {
             "DETECTION",
             "TIMESTAMPS",
             "JITTER P99.9",
-            "FLAPS"
+            "FLAPS",
+            "SOURCE"
         ]
     );
     cli.run("create ep 192.168.80.31 --probetype=http --probeport=8080 --probereq=/health --period=5")
@@ -206,6 +214,76 @@ fn drain_and_save() {
     let checked = run(&["check", "-c", &file.display().to_string()]);
     assert!(checked.code == 0 && checked.out.contains("1 service"), "{}{}", checked.out, checked.err);
     cli.run("save -f /nonexistent/x.toml").fails(1, "/nonexistent/x.toml cannot be written");
+}
+
+/// Nothing is changed silently, nothing panics, nothing runs for ever.
+#[test]
+fn benches_refuse_numbers_they_cannot_do() {
+    for line in [
+        "forward --size 1600",
+        "forward --size 9999999",
+        "forward --size 20",
+        "forward --flows 0",
+        "forward --flows 99999999999",
+        "forward --backends 0",
+        "forward --backends 100000",
+        "forward --services 0",
+        "forward --services 99999999",
+        "forward --workers 0",
+        "forward --seconds 0",
+        "forward --seconds=-1",
+        "forward --seconds nan",
+        "forward --seconds inf",
+        "forward --burst 0",
+        "capture --flows 99999999999 /nonexistent/x.pcap",
+        "connect --sessions 0",
+        "connect --sessions 99999999999",
+        "connect --backends 0",
+        "connect --seconds nan",
+        "load --percent nan",
+        "load --percent 50,-1",
+        "load --new-per-second inf",
+        "load --flows 0",
+        "failover --sessions 0",
+        "failover --sessions 10000001",
+    ] {
+        let words: Vec<&str> = std::iter::once("bench").chain(line.split(' ')).collect();
+        run(&words).fails(2, "write a number from");
+    }
+    run(&["bench", "connect", "--family", "5"]).fails(2, "write 4 or 6");
+    let vip = ["bench", "forward", "--ports", "net_null0", "--vip", "fd00::1"];
+    run(&vip).fails(2, "write --family 6");
+}
+
+#[test]
+fn benches_draw_what_they_print_for_people() {
+    let scratch = Scratch::new("plots");
+    for line in ["forward --seconds 0.05", "connect --seconds 0.05 --sessions 1000"] {
+        let plot = scratch.path("plot.svg").display().to_string();
+        let words: Vec<&str> =
+            std::iter::once("bench").chain(line.split(' ')).chain(["--plot", &plot]).collect();
+        let done = run(&words);
+        assert!(done.code == 0 && done.out.contains(&format!("plot: {plot}")), "{}{}", done.out, done.err);
+        assert!(std::fs::read_to_string(&plot).unwrap().contains("<path"), "{line}");
+        std::fs::remove_file(&plot).unwrap();
+    }
+}
+
+/// Whoever reads the first lines only leaves no trace on stderr.
+#[test]
+fn a_reader_may_leave_early() {
+    for arguments in [&["completion", "bash"][..], &["check", "--show", "-c", "config/single.toml"]] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_hitless"))
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let done = child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&done.stderr);
+        assert!(!said.contains("panicked") && done.status.code().is_some_and(|code| code != 101), "{said}");
+    }
 }
 
 #[test]

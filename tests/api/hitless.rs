@@ -6,7 +6,7 @@ use crate::{
 };
 use hitless::{
     manage::{
-        Put, Refusal,
+        Put, Refusal, Source,
         ha::{BfdSession, BfdWanted, HighAvailability, InstanceStatus},
     },
     plane::HaState,
@@ -264,6 +264,7 @@ impl HighAvailability for Pair {
         let old = known.map(|place| sessions.remove(place));
         let new = BfdSession {
             instance: wanted.instance.clone(),
+            source: Source::Api,
             remote: wanted.remote,
             local: wanted.local.or(old.as_ref().and_then(|old| old.local)),
             port: 3784,
@@ -343,7 +344,7 @@ fn bfd_sessions_come_and_go_through_the_api() {
     assert_eq!(
         session,
         json!({
-            "instance": "llb-inst0", "remoteIp": "192.168.80.253", "sourceIP": null, "port": 3784,
+            "instance": "llb-inst0", "source": "api", "remoteIp": "192.168.80.253", "sourceIP": null, "port": 3784,
             "interval": 100_000, "retryCount": 2, "state": "BFDUp", "detectionUs": 600, "timestamps": "software",
             "jitterP999Us": 7, "heldUs": 80, "flaps": 2,
         })
@@ -355,6 +356,32 @@ fn bfd_sessions_come_and_go_through_the_api() {
     assert!(text.contains(r#""interval_us":50,"multiplier":2"#), "{text}");
     delete(node.address, "/netlox/v1/config/bfd/remoteIP/192.168.80.253?instance=default").succeeds();
     assert!(!std::fs::read_to_string(&state).unwrap().contains("192.168.80.253"));
+}
+
+/// As the file's check has it.
+#[test]
+fn bfd_sessions_are_with_others_from_an_own_address() {
+    let node = Node::start(Start { ha: Some(Arc::new(Pair::default())), ..Start::default() });
+    put(node.address, "/hitless/v1/services/web", r#"{"vip":"192.0.2.1","port":80}"#).succeeds();
+    for (remote, source, text) in [
+        ("192.168.80.252", "", "192.168.80.252 is taken by port[0].addresses[0], allowed is an address used"),
+        ("192.168.80.240", "", "taken by nat.local_addresses[0]"),
+        ("192.0.2.1", "", "taken by service web"),
+        ("192.168.80.255", "", "no host in the subnet 192.168.80.0/24"),
+        ("0.0.0.0", "", "allowed is the IP address of one host"),
+        ("224.0.0.1", "", "allowed is the IP address of one host"),
+        (
+            "192.168.80.253",
+            "192.168.80.9",
+            "192.168.80.9 is no address of this node's ports, allowed is 192.168.80.252",
+        ),
+        ("192.168.80.253", "fd80::252", "remoteIp: 192.168.80.253 is IPv4 and sourceIp fd80::252 is IPv6"),
+    ] {
+        let body = json!({ "remoteIp": remote, "sourceIp": source }).to_string();
+        post(node.address, "/netlox/v1/config/bfd", &body).is_refused(400, text);
+    }
+    let body = json!({ "remoteIp": "192.168.80.253", "sourceIp": "192.168.80.252" }).to_string();
+    post(node.address, "/netlox/v1/config/bfd", &body).succeeds();
 }
 
 #[test]

@@ -236,14 +236,12 @@ fn other_flags_are_answered() {
         r#"{"Attr":[{"instance":"llb-inst0","state":"MASTER","vip":"0.0.0.0","sync":null,"term":1}]}"#
     );
     let speaker = r#"{"localAs":64511,"routerId":"192.168.80.252","setNextHopSelf":true,"listenPort":1791}"#;
-    post(node.address, "/netlox/v1/config/bgp/global", speaker).succeeds();
+    post(node.address, "/netlox/v1/config/bgp/global", speaker).is_refused(403, "BGP mode is disabled");
     let neighbor = r#"{"ipAddress":"192.168.80.9","remoteAs":64512,"remotePort":179,"setMultiHop":true}"#;
-    post(node.address, "/netlox/v1/config/bgp/neigh", neighbor).succeeds();
-    let neighbors = get(node.address, "/netlox/v1/config/bgp/neigh/all").json();
-    assert_eq!(neighbors["bgpNeiAttr"][0]["remoteAs"], json!(64512));
-    delete(node.address, "/netlox/v1/config/bgp/neigh/192.168.80.9?remoteAs=1").is_refused(404, "no such");
-    delete(node.address, "/netlox/v1/config/bgp/neigh/192.168.80.9?remoteAs=64512").succeeds();
-    delete(node.address, "/netlox/v1/config/bgp/neigh/192.168.80.9").is_refused(404, "no such");
+    post(node.address, "/netlox/v1/config/bgp/neigh", neighbor).is_refused(403, "BGP mode is disabled");
+    delete(node.address, "/netlox/v1/config/bgp/neigh/192.168.80.9?remoteAs=64512")
+        .is_refused(403, "BGP mode is disabled");
+    assert_eq!(get(node.address, "/netlox/v1/config/bgp/neigh/all").body, r#"{"bgpNeiAttr":[]}"#);
     for path in ["k8smeta", "firewall", "bgp/policy/definitions"] {
         post(node.address, &format!("/netlox/v1/config/{path}"), "{}").is_refused(404, "was not found");
     }

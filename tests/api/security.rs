@@ -88,10 +88,32 @@ fn the_command_line_over_tls() {
     let refused = hitless(&[&secure[..], &["get", "version"]].concat());
     assert_eq!(refused.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("HITLESS_TOKEN"), "{refused:?}");
-    let untrusted = hitless(&["-p", &port, "-s", "localhost", "--protocol", "https", "get", "version"]);
-    assert_eq!(untrusted.status.code(), Some(3), "{untrusted:?}");
-    let plain = hitless(&["-p", &port, "get", "version"]);
-    assert_eq!(plain.status.code(), Some(3), "{plain:?}");
+    let says = |done: &Output, text: &str| {
+        let said = String::from_utf8_lossy(&done.stderr);
+        assert!(done.status.code() == Some(2) && said.contains(text), "{done:?} lacks {text:?}");
+        assert!(said.trim_end().lines().count() == 1 && !said.contains("start it"), "{said}");
+    };
+    // A daemon answers: what is wrong is how it was asked.
+    says(&hitless(&["-p", &port, "-s", "localhost", "--protocol", "https", "get", "version"]), "--cacert");
+    says(
+        &hitless(&[
+            "-p",
+            &port,
+            "-s",
+            "::ffff:127.0.0.1",
+            "--protocol",
+            "https",
+            "--cacert",
+            &cert,
+            "get",
+            "version",
+        ]),
+        "for another name",
+    );
+    says(&hitless(&["-p", &port, "get", "version"]), "--protocol https");
+    let open = Node::default();
+    let plain = open.address.port().to_string();
+    says(&hitless(&["-p", &plain, "--protocol", "https", "get", "version"]), "leave out --protocol https");
     // Who does not shake hands is let go.
     let mut silent = TcpStream::connect(node.address).unwrap();
     silent.set_read_timeout(Some(Duration::from_secs(20))).unwrap();

@@ -2,7 +2,7 @@
 
 use crate::{
     http::{Connection, get, request},
-    node::{Node, Start},
+    node::{CONFIG, Node, Start},
     scratch::Scratch,
 };
 use serde_json::Value;
@@ -164,4 +164,36 @@ fn what_was_answered_survives_kill_9() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     assert!(!names.iter().any(|name| name.contains("corrupt")), "{names:?}");
+}
+
+/// With [service.health] a service is monitored, whoever defined it, and so it is when what was saved is the file.
+#[test]
+fn probes_of_the_file_are_told() {
+    let health = "[service.health]\ntype = \"http\"\nport = 8081\npath = \"/alive\"\nreply = \"ok\"\ninterval_ms = 1500\n\
+                  fall = 4\n";
+    let service = "[[service]]\nname = \"web\"\nvip = \"192.0.2.1\"\nport = 80\n";
+    let told = |node: &Node| {
+        let all = get(node.address, "/netlox/v1/config/loadbalancer/all").json();
+        all["lbAttr"][0]["serviceArguments"].clone()
+    };
+    let node = Node::start(Start { config: [CONFIG, service, health].concat(), ..Start::default() });
+    let first = told(&node);
+    for (key, value) in [
+        ("monitor", serde_json::json!(true)),
+        ("probetype", "http".into()),
+        ("probeport", 8081.into()),
+        ("probereq", "/alive".into()),
+        ("proberesp", "ok".into()),
+        ("probeTimeout", 2.into()),
+        ("probeRetries", 4.into()),
+    ] {
+        assert_eq!(first[key], value, "{key}");
+    }
+    let saved = get(node.address, "/hitless/v1/config").body;
+    drop(node);
+    let node = Node::start(Start { config: saved, ..Start::default() });
+    assert_eq!(told(&node), first);
+    drop(node);
+    let node = Node::start(Start { config: [CONFIG, service].concat(), ..Start::default() });
+    assert_eq!(told(&node)["monitor"], serde_json::Value::Null);
 }

@@ -38,7 +38,7 @@ fn what_cannot_start_says_what_to_do() {
     let host = lab.machine("lb1", 11).unwrap();
     for (from, to, code, words) in [
         ("iface=eth0", "iface=eth7", 1, "eth7"),
-        ("net_af_packet0,iface=eth0", "0000:ff:1f.7", 1, "0000:ff:1f.7"),
+        ("net_af_packet0,iface=eth0", "0000:ff:1f.7", 2, "0000:ff:1f.7"),
         ("net_af_packet0,iface=eth0", "net_nonsense0", 1, "net_nonsense0"),
         ("memory_mb = 256", "memory_mb = 256\nargs = [\"--no-such-argument\"]", 1, "--no-such-argument"),
         ("127.0.0.1:11111", "192.0.2.1:11111", 1, "api.listen"),

@@ -20,7 +20,10 @@ mod node;
 mod segment;
 mod station;
 
-use super::spread::{Spread, micros};
+use super::{
+    limits::FAILOVER_SESSIONS,
+    spread::{Spread, micros},
+};
 use crate::simulator::Plan;
 use judge::{Judge, Trial};
 use serde::Serialize;
@@ -66,8 +69,6 @@ pub struct FailoverReport {
     pub each: [Vec<f64>; 3],
 }
 
-/// Sessions beyond this do not fit one local address and 250 backends.
-const MOST: u32 = 10_000_000;
 /// Sessions of one backend: local ports to spare.
 const PER_BACKEND: u32 = 45_000;
 
@@ -77,8 +78,9 @@ const PER_BACKEND: u32 = 45_000;
 ///
 /// In words.
 pub fn failover(what: &Failover) -> Result<FailoverReport, String> {
-    if what.sessions == 0 || what.sessions > MOST {
-        return Err(format!("{} sessions: write 1 to {MOST}", what.sessions));
+    if !FAILOVER_SESSIONS.contains(&what.sessions) {
+        let (least, most) = FAILOVER_SESSIONS.into_inner();
+        return Err(format!("{} sessions: write {least} to {most}", what.sessions));
     }
     let plan = Plan {
         workers: 1,
@@ -133,7 +135,7 @@ mod tests {
 
     #[test]
     fn too_many_sessions_are_refused() {
-        for sessions in [0, MOST + 1] {
+        for sessions in [0, FAILOVER_SESSIONS.end() + 1] {
             assert!(failover(&Failover { sessions, interval_us: 1000, trials: 1 }).is_err());
         }
     }

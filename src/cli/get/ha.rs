@@ -20,6 +20,7 @@ pub(super) fn bfd(answer: &Value, wide: bool) {
         "TIMESTAMPS",
         "JITTER P99.9",
         "FLAPS",
+        "SOURCE",
     ];
     let micros = |session: &Value, field: &str| match text(session, field) {
         unknown if unknown.is_empty() => unknown,
@@ -38,6 +39,7 @@ pub(super) fn bfd(answer: &Value, wide: bool) {
             text(session, "/timestamps"),
             micros(session, "/jitterP999Us"),
             text(session, "/flaps"),
+            text(session, "/source"),
         ]
     };
     table::print(&columns, sessions.iter().map(row).collect());

@@ -10,6 +10,7 @@ use super::{
     client::{Daemon, escaped},
     table,
 };
+use crate::types::Protocol;
 use clap::{Args, Subcommand};
 use serde_json::Value;
 use std::net::IpAddr;
@@ -77,11 +78,15 @@ pub(super) struct Filter {
     #[arg(long, visible_alias = "servName", value_name = "NAME")]
     service: Option<String>,
     /// Only those of this protocol
-    #[arg(long, value_name = "PROTOCOL")]
-    proto: Option<String>,
+    #[arg(long, value_name = "PROTOCOL", value_parser = protocol)]
+    proto: Option<Protocol>,
     /// No more than so many
     #[arg(long, value_name = "COUNT")]
     limit: Option<usize>,
+}
+
+fn protocol(text: &str) -> Result<Protocol, String> {
+    text.parse().map_err(|()| "write tcp, udp or sctp".to_owned())
 }
 
 impl Filter {
@@ -92,7 +97,7 @@ impl Filter {
             ("vip", address(self.vip)),
             ("backend", address(self.backend)),
             ("service", self.service.clone()),
-            ("protocol", self.proto.clone()),
+            ("protocol", self.proto.map(|protocol| protocol.to_string())),
             ("limit", self.limit.map(|limit| limit.to_string())),
         ];
         let set = filters.into_iter().filter_map(|(name, value)| Some((name, value?)));

@@ -48,6 +48,14 @@ impl Ours {
         self
     }
 
+    /// And these, each with what has it.
+    pub(super) fn with(mut self, taken: impl IntoIterator<Item = (IpAddr, String)>) -> Self {
+        for (address, by) in taken {
+            self.keys.entry(address).or_insert(by);
+        }
+        self
+    }
+
     fn add(&mut self, address: IpAddr, key: String, report: &Report<'_>) {
         if report.sound(&key) {
             self.keys.entry(address).or_insert(key);
@@ -60,10 +68,10 @@ impl Ours {
             return;
         }
         if let Some(taken) = self.keys.get(&address) {
-            let line = report.line(taken);
-            let text = format!(
-                "{address} is taken by {taken} (line {line}), allowed is an address used for nothing else"
-            );
+            let place =
+                if report.has(taken) { format!(" (line {})", report.line(taken)) } else { String::new() };
+            let text =
+                format!("{address} is taken by {taken}{place}, allowed is an address used for nothing else");
             report.mistake(key, text);
         } else if let Some(subnet) = subnets(config).find(|subnet| is_edge(subnet, address)) {
             let subnet = subnet.network();

@@ -3,11 +3,18 @@
 use super::{
     Unique,
     addresses::{Ours, on_link, subnets, subnets_are_known},
+    family,
 };
 use crate::{
-    config::{BfdPath, Config, GatewayCheck, Ha, Idle, kind::either, report::Report},
+    config::{
+        BfdPath, Config, GatewayCheck, Ha, Idle, is_host,
+        kind::{Kind, either},
+        report::Report,
+        text,
+    },
     types::Duration,
 };
+use std::net::IpAddr;
 
 /// Beneath this interval a thread that sleeps may wake too late to send in time.
 const SLEEPERS_INTERVAL: Duration = Duration::from_millis(10);
@@ -81,11 +88,52 @@ fn witnesses(ha: &Ha, ours: &Ours, config: &Config, report: &mut Report<'_>) {
     }
 }
 
+/// Whether a BFD session between these addresses can be asked for besides those of the file. `vips`: the virtual addresses,
+/// each with the service that has it. Without `local` the node chooses.
+///
+/// # Errors
+///
+/// In the words of the file's check, with the keys of the API.
+pub(crate) fn check_bfd_path(
+    config: &Config,
+    vips: impl IntoIterator<Item = (IpAddr, String)>,
+    local: Option<IpAddr>,
+    remote: IpAddr,
+) -> Result<(), String> {
+    const LOCAL: &str = "sourceIp";
+    const REMOTE: &str = "remoteIp";
+    let mut report = Report::new("");
+    for (key, address) in std::iter::once((REMOTE, remote)).chain(local.map(|local| (LOCAL, local))) {
+        if !is_host(&address) {
+            let allowed = text::address().allowed();
+            report.mistake(key, format!("{address} is no such address, allowed is {allowed}"));
+        }
+    }
+    let ours = Ours::of_ports(config, &report).with_local_addresses(config, &report).with(vips);
+    ours.refuse(remote, REMOTE, config, &mut report);
+    if let Some(local) = local {
+        own_address(local, LOCAL, config, &mut report);
+        if local.is_ipv4() != remote.is_ipv4() {
+            let families = (family(remote), family(local));
+            let text = format!(
+                "{remote} is {} and {LOCAL} {local} is {}, allowed are two addresses of one family",
+                families.0, families.1
+            );
+            report.mistake(REMOTE, text);
+        }
+    }
+    let (mistakes, _) = report.finish("");
+    match mistakes.first() {
+        Some(mistake) => Err(format!("{}: {}", mistake.key, mistake.text)),
+        None => Ok(()),
+    }
+}
+
 fn paths(ha: &Ha, ours: &Ours, config: &Config, report: &mut Report<'_>) {
     let mut unique = Unique::new("one path between two addresses");
     for (i, path) in ha.bfd.iter().enumerate() {
         let (local, remote) = (format!("ha.bfd[{i}].local"), format!("ha.bfd[{i}].remote"));
-        own_address(path, &local, config, report);
+        own_address(path.local, &local, config, report);
         ours.refuse(path.remote, &remote, config, report);
         one_hop(path, &local, &remote, config, report);
         if report.sound(&local) {
@@ -95,14 +143,13 @@ fn paths(ha: &Ha, ours: &Ours, config: &Config, report: &mut Report<'_>) {
     }
 }
 
-fn own_address(path: &BfdPath, key: &str, config: &Config, report: &mut Report<'_>) {
-    let own = subnets(config).any(|subnet| subnet.address() == path.local);
+fn own_address(local: IpAddr, key: &str, config: &Config, report: &mut Report<'_>) {
+    let own = subnets(config).any(|subnet| subnet.address() == local);
     if !own && report.sound(key) && subnets_are_known(config, report) {
-        let family = subnets(config).map(|own| own.address()).filter(|a| a.is_ipv4() == path.local.is_ipv4());
+        let family = subnets(config).map(|own| own.address()).filter(|a| a.is_ipv4() == local.is_ipv4());
         let own = either(family);
         let allowed = if own.is_empty() { "one of the addresses of some [[port]]".to_owned() } else { own };
-        report
-            .mistake(key, format!("{} is no address of this node's ports, allowed is {allowed}", path.local));
+        report.mistake(key, format!("{} is no address of this node's ports, allowed is {allowed}", local));
     }
 }
 

@@ -7,6 +7,8 @@ mod cores;
 mod ha;
 mod services;
 
+pub(crate) use ha::check_bfd_path;
+
 use super::{Config, Machine, report::Report};
 use std::{collections::HashMap, fmt::Display, hash::Hash, net::IpAddr};
 

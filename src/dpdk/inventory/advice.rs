@@ -17,7 +17,7 @@ pub fn advice(host: &Host, nics: &[PciNic]) -> Vec<Advice> {
         no_hugepages(host),
         no_vfio(host, nics),
         no_iommu(host, nics),
-        unbound(nics),
+        unbound(host, nics),
         memlock(host),
         not_isolated(host),
         throttled(host),
@@ -57,13 +57,25 @@ fn no_iommu(host: &Host, nics: &[PciNic]) -> Option<Advice> {
     )
 }
 
-fn unbound(nics: &[PciNic]) -> Option<Advice> {
-    let held = nics.iter().find(|nic| !nic.is_openable())?;
-    advise(
-        !nics.iter().any(PciNic::is_openable),
-        "no network card is bound to vfio-pci; bind one that this machine is not reached by",
-        held.bind_command(),
-    )
+/// Never the card that the machine's default route leads out of: whoever takes the advice may come by it.
+fn unbound(host: &Host, nics: &[PciNic]) -> Option<Advice> {
+    if nics.iter().any(PciNic::is_openable) {
+        return None;
+    }
+    let way_out = |nic: &PciNic| nic.interfaces.iter().find(|name| host.ways_out.contains(name)).cloned();
+    match nics.iter().find(|nic| way_out(nic).is_none()) {
+        Some(free) => advise(
+            true,
+            "no network card is bound to vfio-pci; bind one that this machine is not reached by",
+            free.bind_command(),
+        ),
+        None => advise(
+            !nics.is_empty(),
+            "no network card is free: this machine's default routes lead out of every one, and bound to vfio-pci it \
+             would be cut off; add a card, or share one with the kernel in the configuration file",
+            format!("device = \"net_af_packet0,iface={}\"", nics.iter().find_map(way_out)?),
+        ),
+    }
 }
 
 fn memlock(host: &Host) -> Option<Advice> {
@@ -187,5 +199,20 @@ mod tests {
         let [only] = advice(&good(), &[nic("i40e")]).try_into().unwrap();
         assert_eq!(only.command, "modprobe vfio-pci && dpdk-devbind.py --bind=vfio-pci 0000:3b:00.0");
         assert_eq!(advice(&good(), &[]), []);
+    }
+
+    #[test]
+    fn the_card_that_the_machine_is_reached_by_is_left_alone() {
+        let card = |address: &str, interface: &str| PciNic {
+            address: address.to_owned(),
+            interfaces: vec![interface.to_owned()],
+            ..nic("virtio-pci")
+        };
+        let (own, free) = (card("0000:00:03.0", "eth0"), card("0000:00:04.0", "eth1"));
+        let host = Host { ways_out: vec!["eth0".to_owned()], ..good() };
+        let [only] = advice(&host, &[own.clone(), free]).try_into().unwrap();
+        assert!(only.command.ends_with("--bind=vfio-pci 0000:00:04.0"), "{only:?}");
+        let [only] = advice(&host, &[own]).try_into().unwrap();
+        assert_eq!(only.command, "device = \"net_af_packet0,iface=eth0\"");
     }
 }

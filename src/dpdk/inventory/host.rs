@@ -8,6 +8,9 @@ use std::path::Path;
 const NET_RIGHTS: u64 = 1 << 12 | 1 << 13;
 const IPC_LOCK: u64 = 1 << 14;
 
+/// More interfaces are not looked at.
+const MOST_INTERFACES: usize = 1024;
+
 /// Huge pages of one size.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HugePages {
@@ -42,6 +45,8 @@ pub struct Host {
     pub allowed_cores: Vec<u16>,
     /// What disturbs polling threads.
     pub timing: Timing,
+    /// Interfaces that this machine's default routes lead out of, and those beneath them.
+    pub ways_out: Vec<String>,
 }
 
 impl Host {
@@ -63,6 +68,7 @@ impl Host {
                 .map(|list| core_list(list).collect())
                 .unwrap_or_default(),
             timing: Timing::read(root),
+            ways_out: ways_out(root),
         }
     }
 
@@ -70,6 +76,34 @@ impl Host {
     pub fn free_huge_mb(&self) -> u64 {
         self.hugepages.iter().map(|pages| pages.free * pages.size_kb / 1024).sum()
     }
+}
+
+/// Interfaces with a default route, and the slaves of bonds, members of bridges and parents of VLANs among them.
+fn ways_out(root: &Path) -> Vec<String> {
+    let (v4, v6) = (text(root, "proc/self/net/route"), text(root, "proc/self/net/ipv6_route"));
+    let v4 = v4.lines().filter_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let is_default = fields.get(1) == Some(&"00000000") && fields.get(7) == Some(&"00000000");
+        fields.first().filter(|_| is_default).map(|name| (*name).to_owned())
+    });
+    // A route to nowhere leads out of the loopback interface.
+    let v6 = v6.lines().filter_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let is_default = fields.first().is_some_and(|to| to.bytes().all(|digit| digit == b'0'))
+            && fields.get(1) == Some(&"00");
+        fields.last().filter(|name| is_default && **name != "lo").map(|name| (*name).to_owned())
+    });
+    let mut found: Vec<String> = Vec::new();
+    let mut left: Vec<String> = v4.chain(v6).collect();
+    while let Some(name) = left.pop().filter(|_| found.len() < MOST_INTERFACES) {
+        if !found.contains(&name) {
+            let beneath = names(root, &format!("sys/class/net/{name}"));
+            left.extend(beneath.iter().filter_map(|lower| lower.strip_prefix("lower_").map(str::to_owned)));
+            found.push(name);
+        }
+    }
+    found.sort();
+    found
 }
 
 fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
@@ -158,6 +192,20 @@ mod tests {
             ("sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "powersave\n"),
             ("sys/devices/system/cpu/cpu1/cpufreq/scaling_governor", "powersave\n"),
             ("proc/sys/kernel/sched_rt_runtime_us", "950000\n"),
+            (
+                "proc/self/net/route",
+                "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n\
+                 bond0\t00000000\t01004D0A\t0003\t0\t0\t100\t00000000\t0\t0\t0\n\
+                 eth7\t00004D0A\t00000000\t0001\t0\t0\t100\t00FFFFFF\t0\t0\t0\n",
+            ),
+            (
+                "proc/self/net/ipv6_route",
+                "00000000000000000000000000000000 00 00000000000000000000000000000000 00 \
+                 fe800000000000000000000000000001 00000400 00000001 00000000 00450003 eth3\n\
+                 00000000000000000000000000000000 00 00000000000000000000000000000000 00 \
+                 00000000000000000000000000000000 ffffffff 00000001 00000000 00200200 lo\n",
+            ),
+            ("sys/class/net/bond0/lower_eth1/x", ""),
         ]);
         let pages = |size_kb, total, free, mounted: &str| HugePages {
             size_kb,
@@ -186,6 +234,7 @@ mod tests {
                     governors: [(0, "powersave".to_owned()), (1, "powersave".to_owned())].into(),
                     ..Timing::default()
                 },
+                ways_out: ["bond0", "eth1", "eth3"].map(str::to_owned).into(),
             }
         );
         assert_eq!(host.free_huge_mb(), 2000 + 2048);

@@ -33,6 +33,8 @@ absent! {
     uplink_classifiers at "/config/sessionulcl/all" as UplinkClassifiers { "ulclAttr" },
     /// Firewall rules: none here.
     firewall at "/config/firewall/all" as FirewallRules { "fwAttr" },
+    /// BGP neighbours: none here.
+    bgp_neighbors at "/config/bgp/neigh/all" as BgpNeighbors { "bgpNeiAttr" },
     /// VLAN bridges: none here.
     vlans at "/config/vlan/all" as VlanBridges { "vlanAttr" },
     /// VXLAN tunnels: none here.

@@ -6,6 +6,7 @@ use super::{
     extract::{LoxiJson, Path, Query},
 };
 use crate::{
+    config::check_bfd_path,
     manage::{
         Put, Refusal, SavedBfd,
         ha::{BfdSession, BfdWanted},
@@ -70,6 +71,8 @@ struct Session {
     /// Packets discarded, by reason; absent if there were none.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     discards: BTreeMap<&'static str, u64>,
+    /// Where it was defined: `file` or `api`.
+    source: &'static str,
 }
 
 impl From<BfdSession> for Session {
@@ -95,6 +98,7 @@ impl From<BfdSession> for Session {
             held_us: session.held.map(Duration::as_micros),
             flaps: session.flaps,
             discards: session.discards,
+            source: session.source.name(),
         }
     }
 }
@@ -130,6 +134,16 @@ fn malformed(text: String) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, text)
 }
 
+/// The file's own check, with the virtual addresses of all services.
+fn check(api: &Api, local: Option<IpAddr>, remote: IpAddr) -> Result<(), Problem> {
+    let services = api.shared.services.load();
+    let vips = services.iter().flat_map(|entry| {
+        let name = format!("service {}", entry.wanted.name);
+        entry.wanted.vips().map(move |vip| (vip, name.clone()))
+    });
+    check_bfd_path(&api.shared.config, vips, local, remote).map_err(malformed)
+}
+
 /// Create a session, or change it.
 #[utoipa::path(post, path = "/config/bfd", tag = "ha", request_body = WantedSession,
     responses((status = 200, body = super::answer::Done), Refused))]
@@ -150,6 +164,7 @@ pub(super) async fn create(State(api): State<Arc<Api>>, LoxiJson(wanted): LoxiJs
         );
         return Err(malformed(text));
     }
+    check(&api, local, remote)?;
     let session = BfdWanted {
         instance: api.instance(&wanted.instance).to_owned(),
         remote,

@@ -61,7 +61,7 @@ pub(super) async fn list(State(api): State<Arc<Api>>) -> Json<Instances> {
 pub(super) struct WantedState {
     #[serde(default)]
     instance: String,
-    /// MASTER, BACKUP, FAULT, STOP or NOT_DEFINED.
+    /// MASTER, BACKUP or STOP; FAULT and NOT_DEFINED are for a node to find.
     #[serde(default)]
     state: String,
     /// Not looked at: an instance moves with all its addresses.
@@ -77,10 +77,7 @@ const STATES: [HaState; 5] =
     responses((status = 200, body = super::answer::Done), Refused))]
 pub(super) async fn set(State(api): State<Arc<Api>>, LoxiJson(wanted): LoxiJson<WantedState>) -> Answer {
     let Some(state) = STATES.into_iter().find(|state| state.name() == wanted.state) else {
-        let text = format!(
-            "invalid cluster-state {:?}: use MASTER, BACKUP, FAULT, STOP or NOT_DEFINED",
-            wanted.state
-        );
+        let text = format!("invalid cluster-state {:?}: use MASTER, BACKUP or STOP", wanted.state);
         return Err(Problem::new(StatusCode::BAD_REQUEST, text));
     };
     api.ha.set_state(api.instance(&wanted.instance), state)?;

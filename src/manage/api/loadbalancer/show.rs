@@ -1,7 +1,10 @@
 //! From services to rules.
 
 use super::convert::selection;
-use crate::manage::{BackendEntry, ServiceEntry, Shared};
+use crate::{
+    config::{Health, Probe},
+    manage::{BackendEntry, Rule, ServiceEntry, Shared},
+};
 use serde::Serialize;
 use std::net::IpAddr;
 use utoipa::ToSchema;
@@ -138,7 +141,7 @@ impl LoadBalancers {
 impl LoadBalancer {
     fn of(entry: &ServiceEntry, shared: &Shared) -> Self {
         let wanted = &entry.wanted;
-        let rule = entry.rule.clone().unwrap_or_default();
+        let rule = entry.rule.clone().unwrap_or_else(|| rule_of(&wanted.health));
         let secondary_ips: Vec<SecondaryAddress> =
             wanted.secondary_vips.iter().map(|vip| SecondaryAddress { secondary_ip: *vip }).collect();
         let mut allowed_sources: Vec<Source> =
@@ -177,6 +180,28 @@ impl LoadBalancer {
             secondary_ips,
             allowed_sources,
         }
+    }
+}
+
+/// What a rule would say of backends that are probed like this.
+fn rule_of(health: &Health) -> Rule {
+    if health.probe == Probe::None {
+        return Rule::default();
+    }
+    let probe_request = match health.probe {
+        Probe::Http | Probe::Https => health.path.clone(),
+        Probe::Udp => health.payload.clone(),
+        _ => String::new(),
+    };
+    Rule {
+        monitor: true,
+        probe_type: health.probe.name().into(),
+        probe_port: health.port.unwrap_or(0),
+        probe_request,
+        probe_response: health.reply.clone(),
+        probe_timeout_s: u32::try_from(health.interval.as_millis().div_ceil(1000)).unwrap_or(u32::MAX),
+        probe_retries: health.fall,
+        ..Rule::default()
     }
 }
 
