@@ -14,4 +14,4 @@ pub use fragments::{FragmentKey, Fragments, Heading};
 pub use local_ports::{Exhausted, LocalAddresses, LocalPorts, Wanted};
 pub use record::Record;
 pub use table::{Bucket, Full, Reference, Storage, Table};
-pub use track::{Timeouts, negotiates, opens, track};
+pub use track::{Timeouts, is_steady, negotiates, opens, track};

@@ -33,14 +33,18 @@ pub const fn negotiates(signal: u8) -> bool {
     signal & SYN != 0
 }
 
-/// The state after a packet. In an established session only the end of it changes anything, which is the one
-/// branch a steady packet pays: no end is signalled without a bit of FIN or RST, in SCTP neither.
+/// Whether a packet with this signal leaves a session in `state` as it is. In an established session only the end of it
+/// changes anything, which is the one branch a steady packet pays: no end is signalled without a bit of FIN or RST, in
+/// SCTP neither.
+#[inline]
+pub const fn is_steady(state: State, signal: u8) -> bool {
+    matches!(state, State::Established) && signal & (FIN | RST) == 0
+}
+
+/// The state after a packet.
 #[inline]
 pub const fn track(state: State, protocol: Protocol, direction: Direction, signal: u8) -> State {
-    if matches!(state, State::Established) && signal & (FIN | RST) == 0 {
-        return state;
-    }
-    unsteady(state, protocol, direction, signal)
+    if is_steady(state, signal) { state } else { unsteady(state, protocol, direction, signal) }
 }
 
 const _: () = assert!(ABORT & (FIN | RST) != 0 && SHUTDOWN_COMPLETE & (FIN | RST) != 0);

@@ -9,7 +9,7 @@ use crate::{
     packet::{Divisible, ETHER_VLAN, Family, Flow, icmp::ErrorMessage, limit_mss},
     plane::NextHop,
     port::Packet,
-    session::{Direction, Session, State, negotiates, track},
+    session::{Direction, Session, State, is_steady, negotiates, track},
     types::{DropReason, Mac, Protocol},
 };
 
@@ -52,8 +52,6 @@ pub(super) fn forward<F: WorkerFamily, P: Packet>(
     if inside.vlan != outside.vlan && !retag(packet, inside, outside) {
         return Verdict::Drop(DropReason::TooBig);
     }
-    let before = session.state;
-    session.state = track(session.state, flow.protocol, direction, flow.signal);
     session.last_seen_ms = context.now_ms;
     session.packets += 1;
     session.bytes += u64::from(flow.length);
@@ -62,29 +60,39 @@ pub(super) fn forward<F: WorkerFamily, P: Packet>(
     if let Some(ip) = frame.get_mut(outside.l2_length..) {
         F::rewrite_ip(ip, session, direction);
         rewrite_transport(ip, transport, flow, session, direction);
-        if negotiates(flow.signal) {
-            limit_segments(ip, transport, flow, inside.mtu.min(outside.mtu));
-        }
     }
     write_macs(frame, outside, hop.mac);
     let verdict = if too_big { Verdict::Split(outside.id) } else { Verdict::Transmit(outside.id) };
-    if session.state != before {
-        if before == State::Opening && direction == Direction::Outbound {
-            context.backends.answered(session.backend());
-        }
-        if let Some(journal) = &mut context.journal {
-            journal.moved(session, before);
-        }
+    if !is_steady(session.state, flow.signal) {
+        let (segment, mtu) = (frame.get_mut(outside.l2_length + transport..), inside.mtu.min(outside.mtu));
+        move_on(session, direction, flow, (segment, mtu), context);
     }
     verdict
 }
 
-/// Ends of a connection send each other no segments that a port on their way would not take: what leaves is what comes
-/// back, so both ports count.
-#[cold]
-fn limit_segments<F: Family>(ip: &mut [u8], transport: usize, flow: &Flow<F>, mtu: u16) {
-    if let (Protocol::Tcp, Some(segment)) = (flow.protocol, ip.get_mut(transport..)) {
+/// A packet of the beginning or the end of a session. TCP's ends are told to send each other no segments that a port on
+/// their way would not take: what leaves by one comes back by it, so both ports count.
+#[inline(never)]
+fn move_on<F: Family>(
+    session: &mut Session<F>,
+    direction: Direction,
+    flow: &Flow<F>,
+    (segment, mtu): (Option<&mut [u8]>, u16),
+    context: &mut Context,
+) {
+    if let (Protocol::Tcp, true, Some(segment)) = (flow.protocol, negotiates(flow.signal), segment) {
         limit_mss(segment, mtu.saturating_sub(F::HEADER as u16 + TCP_HEADER));
+    }
+    let before = session.state;
+    session.state = track(before, flow.protocol, direction, flow.signal);
+    if session.state == before {
+        return;
+    }
+    if before == State::Opening && direction == Direction::Outbound {
+        context.backends.answered(session.backend());
+    }
+    if let Some(journal) = &mut context.journal {
+        journal.moved(session, before);
     }
 }
 
