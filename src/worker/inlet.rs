@@ -12,6 +12,10 @@ use crate::{
 };
 use std::collections::VecDeque;
 
+/// While the worker is behind, the queue is measured so many times less often: to learn that it is not takes time from those
+/// that are there.
+const PATIENCE: usize = 8;
+
 /// A receive queue.
 #[derive(Debug)]
 pub(super) struct Inlet<P> {
@@ -20,8 +24,9 @@ pub(super) struct Inlet<P> {
     ahead: VecDeque<P>,
     /// Half the packets that the queue holds.
     half: usize,
-    /// Packets that have come out since it was found empty or measured.
+    /// Packets that have come out since it was found empty or measured, and how many must before it is measured again.
     unmeasured: usize,
+    enough: usize,
     /// Since it was measured somebody asked for a new session, which is what measuring is for.
     newcomers: bool,
     behind: bool,
@@ -36,6 +41,7 @@ impl<P> Inlet<P> {
             ahead: VecDeque::with_capacity(half),
             half,
             unmeasured: 0,
+            enough: half,
             newcomers: false,
             behind: false,
         }
@@ -55,10 +61,10 @@ impl<P> Inlet<P> {
         }
         let packets = port.receive(burst);
         if packets < BURST {
-            (self.unmeasured, self.behind) = (0, false);
+            (self.unmeasured, self.enough, self.behind) = (0, self.half, false);
         } else {
             self.unmeasured += packets;
-            if self.newcomers && self.unmeasured >= self.half {
+            if self.newcomers && self.unmeasured >= self.enough {
                 self.measure(port);
             }
         }
@@ -92,15 +98,21 @@ impl<P> Inlet<P> {
     #[cold]
     fn measure(&mut self, port: &mut impl Port<Packet = P>) {
         (self.unmeasured, self.newcomers) = (0, false);
+        let full = self.take_half(port);
+        self.behind = full || self.behind && self.ahead.len() > self.half / 4;
+        self.enough = if self.behind { PATIENCE * self.half } else { self.half };
+    }
+
+    /// Whether there was so much.
+    fn take_half(&mut self, port: &mut impl Port<Packet = P>) -> bool {
         while self.ahead.len() + BURST <= self.half {
             let mut burst = Burst::new();
             let packets = port.receive(&mut burst);
             self.ahead.extend(burst);
             if packets < BURST {
-                self.behind &= self.ahead.len() > self.half / 4;
-                return;
+                return false;
             }
         }
-        self.behind = true;
+        true
     }
 }
