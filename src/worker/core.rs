@@ -147,7 +147,7 @@ pub(super) struct Context {
 
 /// While the worker is behind, one session may be opened in so many bursts. One that is opened alone waits for memory
 /// several times and takes as long as forwarding twenty packets: those that are there keep most of the worker's time.
-const BURSTS_AN_OPENING: u32 = 4;
+const BURSTS_AN_OPENING: u32 = 8;
 
 impl Context {
     /// A burst begins.
