@@ -127,27 +127,10 @@ fn a_flood_does_not_reach_bfd() {
     let quiet = look();
     let mac = node.host.namespace.shell("cat /sys/class/net/eth0/address").unwrap();
     let mut flood = pair.client.namespace.command(env!("CARGO_BIN_EXE_hitless"));
-    flood.args([
-        "bench",
-        "generate",
-        "net_af_packet0,iface=eth0",
-        "--mac",
-        mac.trim(),
-        "--vip",
-        "10.77.0.100",
-    ]);
-    flood.args([
-        "--protocol",
-        "tcp",
-        "--flood",
-        "--flows",
-        "200000",
-        "--seconds",
-        "8",
-        "--core",
-        "1",
-        "--json",
-    ]);
+    let to = format!("--mac {} --vip 10.77.0.100 --core 0", mac.trim());
+    let what = "--flood --protocol tcp --flows 200000 --seconds 8 --json";
+    flood.args("bench generate net_af_packet0,iface=eth0".split(' '));
+    flood.args(to.split(' ')).args(what.split(' '));
     let report: Value = serde_json::from_str(&output(&mut flood).unwrap()).unwrap();
     let flooded = look();
     let refused: u64 = ["overload", "session_table_full"]
