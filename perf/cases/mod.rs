@@ -3,7 +3,7 @@
 
 use hitless::{
     bench::{Connect, Forward, Lane, Opening},
-    packet::{Difference, Family, HashKey, Tuple, V4, V6, sum, verify_ipv4_header},
+    packet::{Difference, Family, HashKey, MICROSOFT_KEY, Toeplitz, Tuple, V4, V6, sum, verify_ipv4_header},
     plane::Publisher,
     service::{Backend, Client, SchedulerKind, ServiceSpec, ServiceTable},
     session::{Reference, Session, Storage, Table},
@@ -24,6 +24,8 @@ pub(crate) const ALL: &[Case] = &[
     ("parse, IPv6 UDP", || parse::<V6>(Protocol::Udp)),
     ("hash, IPv4", hash::<V4>),
     ("hash, IPv6", hash::<V6>),
+    ("hash, as NICs do it, IPv4", toeplitz::<V4>),
+    ("hash, as NICs do it, IPv6", toeplitz::<V6>),
     ("look-up, hit, IPv4", || look_up::<V4>(0)),
     ("look-up, hit, IPv6", || look_up::<V6>(0)),
     ("look-up, miss, IPv4", || look_up::<V4>(SESSIONS)),
@@ -95,6 +97,15 @@ fn hash<F: Family>() -> Work {
     Box::new(move |times| {
         for _ in 0..times {
             black_box(black_box(&tuple).hash(17, &KEY));
+        }
+    })
+}
+
+fn toeplitz<F: Family>() -> Work {
+    let (tuple, toeplitz) = (client::<F>(7), Toeplitz::new(&MICROSOFT_KEY));
+    Box::new(move |times| {
+        for _ in 0..times {
+            black_box(toeplitz.hash(black_box(&tuple)));
         }
     })
 }

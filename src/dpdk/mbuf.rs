@@ -157,6 +157,12 @@ impl Packet for Mbuf {
         checksum(self.head().ol_flags, ffi::HL_RX_L4_CHECKSUM_GOOD, ffi::HL_RX_L4_CHECKSUM_BAD)
     }
 
+    /// One test of the flags: "bad" is set of both that are not sound.
+    #[inline]
+    fn has_sound_checksums(&self) -> bool {
+        self.head().ol_flags & u64::from(ffi::HL_RX_IP_CHECKSUM_BAD | ffi::HL_RX_L4_CHECKSUM_BAD) == 0
+    }
+
     #[inline]
     fn prefetch(&self) {
         #[cfg(target_arch = "x86_64")]

@@ -60,6 +60,13 @@ pub trait Packet: Send + 'static {
     /// What the NIC says of the TCP, UDP or SCTP checksum.
     fn l4_checksum(&self) -> Checksum;
 
+    /// Neither checksum is [`Checksum::Bad`] or [`Checksum::Partial`].
+    #[inline]
+    fn has_sound_checksums(&self) -> bool {
+        let sound = |checksum| matches!(checksum, Checksum::Unknown | Checksum::Good);
+        sound(self.ip_checksum()) && sound(self.l4_checksum())
+    }
+
     /// Asks for the packet's first cache line.
     fn prefetch(&self);
 }

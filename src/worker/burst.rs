@@ -94,15 +94,10 @@ fn look<P: Packet>(
     sessions: &Sessions,
     stages: &mut Stages,
 ) -> Result<(), Exception> {
-    let checked = match (packet.ip_checksum(), packet.l4_checksum()) {
-        (Checksum::Bad, _) => return Err(Exception::Bad(DropReason::BadIpChecksum)),
-        (_, Checksum::Bad) => return Err(Exception::Bad(DropReason::BadL4Checksum)),
-        (Checksum::Partial, _) | (_, Checksum::Partial) => {
-            ether_type(packet.data(), port)?;
-            return Err(Exception::Uncommon);
-        }
-        (ip, _) => ip == Checksum::Good,
-    };
+    if !packet.has_sound_checksums() {
+        return Err(unsound(packet, port));
+    }
+    let checked = packet.ip_checksum() == Checksum::Good;
     let frame = packet.data();
     let ether_type = ether_type(frame, port)?;
     let Some(ip) = frame.get(port.l2_length..) else { return Err(Exception::Bad(DropReason::Truncated)) };
@@ -112,6 +107,16 @@ fn look<P: Packet>(
         _ => return Err(Exception::Uncommon),
     }
     Ok(())
+}
+
+/// What becomes of a packet whose checksums the NIC found wrong, or which the sender left to a NIC.
+#[cold]
+fn unsound<P: Packet>(packet: &P, port: &CorePort) -> Exception {
+    match (packet.ip_checksum(), packet.l4_checksum()) {
+        (Checksum::Bad, _) => Exception::Bad(DropReason::BadIpChecksum),
+        (_, Checksum::Bad) => Exception::Bad(DropReason::BadL4Checksum),
+        _ => ether_type(packet.data(), port).err().unwrap_or(Exception::Uncommon),
+    }
 }
 
 /// What follows the Ethernet header of a frame to this port, in its VLAN.

@@ -63,7 +63,7 @@ pub(super) fn forward<F: WorkerFamily, P: Packet>(
     }
     write_macs(frame, outside, hop.mac);
     let verdict = if too_big { Verdict::Split(outside.id) } else { Verdict::Transmit(outside.id) };
-    if !is_steady(session.state, flow.signal) {
+    if !is_steady(session.state, direction, flow.signal) {
         let (segment, mtu) = (frame.get_mut(outside.l2_length + transport..), inside.mtu.min(outside.mtu));
         move_on(session, direction, flow, (segment, mtu), context);
     }
