@@ -53,14 +53,13 @@ struct hl_mbuf {
 	uint32_t pkt_len;
 	uint16_t data_len;
 	uint16_t unused_vlan_tci;
-	uint32_t rss_hash;
+	uint32_t unused_rss_hash;
 	uint32_t unused_hash_hi;
 	uint16_t unused_vlan_tci_outer;
 	uint16_t buf_len;
 };
 
 /* Bits of ol_flags. Both bits of a pair: the data is right, the field is not filled in. */
-#define HL_RX_RSS_HASH 0x002
 #define HL_RX_L4_CHECKSUM_BAD 0x008
 #define HL_RX_L4_CHECKSUM_GOOD 0x100
 #define HL_RX_IP_CHECKSUM_BAD 0x010
@@ -107,7 +106,6 @@ int hl_timestamp_field(uint32_t *offset, uint64_t *flag);
 #define HL_RX_OFFLOAD_SCATTER 0x02000
 #define HL_RX_OFFLOAD_TIMESTAMP 0x04000
 #define HL_RX_OFFLOAD_SCTP_CHECKSUM 0x20000
-#define HL_RX_OFFLOAD_RSS_HASH 0x80000
 
 #define HL_TX_OFFLOAD_IPV4_CHECKSUM 0x0002
 #define HL_TX_OFFLOAD_UDP_CHECKSUM 0x0004

@@ -20,13 +20,11 @@ SAME_FIELD(unused_packet_type, packet_type);
 SAME_FIELD(pkt_len, pkt_len);
 SAME_FIELD(data_len, data_len);
 SAME_FIELD(unused_vlan_tci, vlan_tci);
-SAME_FIELD(rss_hash, hash.rss);
 SAME_FIELD(unused_vlan_tci_outer, vlan_tci_outer);
 SAME_FIELD(buf_len, buf_len);
 _Static_assert(_Alignof(struct hl_mbuf) <= _Alignof(struct rte_mbuf), "alignment");
 _Static_assert(sizeof(struct hl_mbuf) <= sizeof(struct rte_mbuf), "size");
 
-_Static_assert(HL_RX_RSS_HASH == RTE_MBUF_F_RX_RSS_HASH, "flag");
 _Static_assert(HL_RX_L4_CHECKSUM_BAD == RTE_MBUF_F_RX_L4_CKSUM_BAD, "flag");
 _Static_assert(HL_RX_L4_CHECKSUM_GOOD == RTE_MBUF_F_RX_L4_CKSUM_GOOD, "flag");
 _Static_assert((HL_RX_L4_CHECKSUM_BAD | HL_RX_L4_CHECKSUM_GOOD) == RTE_MBUF_F_RX_L4_CKSUM_NONE, "flag");

@@ -35,9 +35,8 @@ impl NicVm {
         let name = &host.name;
         lab.bridge()
             .shell(&format!("ip tuntap add dev {name} mode tap && ip link set {name} master br0 up"))?;
-        let text = config
+        let text = NodeConfig { device: CARD, ..config.clone() }
             .text(host, Path::new("/tmp"))
-            .replace("net_af_packet0,iface=eth0", CARD)
             .replace("hugepages = false", "hugepages = true");
         let inside = format!(
             "cat >/tmp/hitless.toml <<'END'\n{text}\nEND\n{0} run -c /tmp/hitless.toml & while sleep 3; do echo \"{MARK}$({0} \

@@ -12,6 +12,8 @@ use std::{
 /// What a node's configuration says.
 #[derive(Clone, Debug)]
 pub struct NodeConfig {
+    /// The port's device.
+    pub device: &'static str,
     /// The worker cores.
     pub workers: Vec<u16>,
     /// Whether the polling threads run under `SCHED_FIFO`.
@@ -31,6 +33,7 @@ pub struct NodeConfig {
 impl Default for NodeConfig {
     fn default() -> Self {
         Self {
+            device: "net_af_packet0,iface=eth0",
             workers: vec![0],
             realtime: false,
             mtu: 1500,
@@ -90,14 +93,14 @@ impl NodeConfig {
 
     /// The file's text for a host.
     pub fn text(&self, host: &Host, folder: &Path) -> String {
-        let Self { workers, realtime, mtu, max_sessions, local_addresses, more, .. } = self;
+        let Self { device, workers, realtime, mtu, max_sessions, local_addresses, more, .. } = self;
         let kernel = if self.kernel_interface { "kernel_interface = \"hl-lan\"" } else { "" };
         let Host { name, v4, v6, .. } = host;
         let state = folder.join("state.json");
         format!(
             "[node]\nname = \"{name}\"\n[dpdk]\nhugepages = false\nmemory_mb = 256\n[cores]\ncontrol = 0\nworkers = \
              {workers:?}\nmanagement = [0]\nidle = \"sleep\"\nrealtime = {realtime}\n[[port]]\nname = \"lan\"\ndevice = \
-             \"net_af_packet0,iface=eth0\"\naddresses = [\"{v4}/24\", \"{v6}/64\"]\nmtu = {mtu}\n{kernel}\n[nat]\n\
+             {device:?}\naddresses = [\"{v4}/24\", \"{v6}/64\"]\nmtu = {mtu}\n{kernel}\n[nat]\n\
              local_addresses = [{local_addresses}]\nmax_sessions = {max_sessions}\n[api]\n\
              listen = \"127.0.0.1:11111\"\nstate_file = {state:?}\n{more}"
         )

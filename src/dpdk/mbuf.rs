@@ -61,13 +61,6 @@ impl Mbuf {
         head.buf_addr.wrapping_add(usize::from(head.data_off))
     }
 
-    /// The hash that the NIC spread it by; `None`: it gave none.
-    #[inline]
-    pub fn rss_hash(&self) -> Option<u32> {
-        let head = self.head();
-        (head.ol_flags & u64::from(ffi::HL_RX_RSS_HASH) != 0).then_some(head.rss_hash)
-    }
-
     /// The receive time as the driver wrote it: ticks or units of its own, from its own beginning.
     #[inline]
     pub fn raw_timestamp(&self) -> Option<u64> {

@@ -66,7 +66,6 @@ const RX_OFFLOADS: u64 = (ffi::HL_RX_OFFLOAD_IPV4_CHECKSUM
     | ffi::HL_RX_OFFLOAD_UDP_CHECKSUM
     | ffi::HL_RX_OFFLOAD_TCP_CHECKSUM
     | ffi::HL_RX_OFFLOAD_SCTP_CHECKSUM
-    | ffi::HL_RX_OFFLOAD_RSS_HASH
     | ffi::HL_RX_OFFLOAD_TIMESTAMP) as u64;
 
 impl Device {
@@ -173,9 +172,6 @@ impl Setup<'_> {
             rss_key: [0; ffi::HL_RSS_KEY_MAX as usize],
             rss_key_size: 0,
         };
-        if config.rss_types == 0 {
-            config.rx_offloads &= !u64::from(ffi::HL_RX_OFFLOAD_RSS_HASH);
-        }
         if !options.rx_timestamps {
             config.rx_offloads &= !u64::from(ffi::HL_RX_OFFLOAD_TIMESTAMP);
         }

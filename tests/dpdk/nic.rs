@@ -8,7 +8,7 @@ use hitless::{
     dpdk::{
         Device, DeviceError, Eal, EalOptions, Filter, Mbuf, OpenOptions, OpenPort, Pool, PoolOptions, log,
     },
-    packet::{Family, MICROSOFT_KEY, Steering, Toeplitz, Tuple, V4, V6},
+    packet::{Family, MICROSOFT_KEY, Steering, Tuple, V4, V6},
     port::{Burst, Checksum, Packet, Port},
     types::{Mac, Protocol},
 };
@@ -153,7 +153,6 @@ impl Wire {
     fn steers<F: Family>(&mut self, address: impl Fn(u8) -> IpAddr) {
         let steering = self.receiver.nic.report().steering.clone();
         assert_eq!(matches!(steering, Steering::Hardware(_)), self.receiver.control.is_some());
-        let toeplitz = Toeplitz::new(&MICROSOFT_KEY);
         let workers = self.receiver.queues.len();
         let mut arrivals = [0; 4];
         for number in 0..24u16 {
@@ -162,19 +161,11 @@ impl Wire {
                     ((address(number as u8 + 1), 1024 + 977 * number), (address(200), 80 + number));
                 let tuple = Tuple::<F>::new(from, to).unwrap();
                 let exact = steering.is_exact::<F>(protocol);
-                let (queue, packet) = self.send(&self.frame(protocol, from, to)).expect("it arrives");
+                let (queue, _) = self.send(&self.frame(protocol, from, to)).expect("it arrives");
                 arrivals[queue] += 1;
                 if exact && workers > 1 {
-                    assert_eq!(
-                        packet.rss_hash(),
-                        Some(toeplitz.hash(&tuple)),
-                        "{from:?} {to:?} {protocol:?}"
-                    );
-                    assert_eq!(
-                        queue,
-                        steering.owner(&tuple, protocol).index(),
-                        "{from:?} {to:?} {protocol:?}"
-                    );
+                    let owner = steering.owner(&tuple, protocol).index();
+                    assert_eq!(queue, owner, "{from:?} {to:?} {protocol:?}");
                 }
             }
         }

@@ -1,16 +1,21 @@
 //! What goes over the wire on both sides, judged by tshark.
 
-use crate::{PATIENCE, World, datagrams, vips};
+use crate::{AF_XDP, PATIENCE, World, datagrams, vips};
 use hitless_lab::{Capture, NodeConfig, fetch, output};
 
 #[test]
 fn tshark_finds_no_bad_checksum_on_either_side() {
+    finds_no_bad_checksum(NodeConfig::default());
+}
+
+#[test]
+fn tshark_finds_no_bad_checksum_on_af_xdp() {
+    finds_no_bad_checksum(NodeConfig { device: AF_XDP, ..NodeConfig::default() });
+}
+
+fn finds_no_bad_checksum(config: NodeConfig) {
     let world = World::new(1, |backends| {
-        NodeConfig::default().service(("tcp", 80, Some(8080)), backends, "").service(
-            ("udp", 7, None),
-            backends,
-            "",
-        )
+        config.service(("tcp", 80, Some(8080)), backends, "").service(("udp", 7, None), backends, "")
     });
     datagrams::echo(&world.backends[0], 7);
     let file = |name: &str| world.lab.folder().join(name);

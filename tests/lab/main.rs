@@ -35,6 +35,9 @@ use std::{net::SocketAddr, path::Path, time::Duration};
 /// Longer than anything takes on a machine that stands still now and then.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
+/// The host's veth by AF_XDP, which has one queue there.
+pub(crate) const AF_XDP: &str = "net_af_xdp0,iface=eth0";
+
 /// The virtual service of both families.
 pub(crate) fn vips(port: u16) -> [SocketAddr; 2] {
     [format!("10.77.0.100:{port}"), format!("[fd77::100]:{port}")]

@@ -1,14 +1,12 @@
 //! iperf3 through the VIP: nothing lost, nothing out of order, at a rate the lab carries.
 
-use crate::{PATIENCE, World};
+use crate::{AF_XDP, PATIENCE, World};
 use hitless_lab::{NodeConfig, Program, output};
 use serde_json::Value;
 
-fn world() -> (World, Program) {
+fn world(config: NodeConfig) -> (World, Program) {
     let world = World::new(1, |backends| {
-        NodeConfig { workers: vec![0, 1], ..NodeConfig::default() }
-            .service(("tcp", 5201, None), backends, "")
-            .service(("udp", 5201, None), backends, "")
+        config.service(("tcp", 5201, None), backends, "").service(("udp", 5201, None), backends, "")
     });
     let mut command = world.backends[0].namespace.command("iperf3");
     command.args(["-s", "--forceflush"]);
@@ -23,9 +21,22 @@ fn iperf3(world: &World, arguments: &str) -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
+fn two_workers() -> NodeConfig {
+    NodeConfig { workers: vec![0, 1], ..NodeConfig::default() }
+}
+
 #[test]
 fn tcp_flows_both_ways() {
-    let (world, _server) = world();
+    tcp_flows(two_workers());
+}
+
+#[test]
+fn tcp_flows_both_ways_on_af_xdp() {
+    tcp_flows(NodeConfig { device: AF_XDP, ..NodeConfig::default() });
+}
+
+fn tcp_flows(config: NodeConfig) {
+    let (world, _server) = world(config);
     for arguments in ["-c 10.77.0.100 -t 3", "-c fd77::100 -t 3", "-c 10.77.0.100 -t 3 -R"] {
         let report = iperf3(&world, arguments);
         let rate = report["end"]["sum_received"]["bits_per_second"].as_f64().unwrap();
@@ -37,7 +48,7 @@ fn tcp_flows_both_ways() {
 
 #[test]
 fn udp_loses_nothing_and_keeps_its_order() {
-    let (world, _server) = world();
+    let (world, _server) = world(two_workers());
     for arguments in ["-c 10.77.0.100", "-c fd77::100", "-c 10.77.0.100 -R"] {
         let report = iperf3(&world, &format!("{arguments} -u -t 3 -l 1200 -b 30M"));
         let sum = &report["end"]["sum"];
