@@ -11,9 +11,10 @@ const END: u8 = 0;
 const NO_OPERATION: u8 = 1;
 const MSS: u8 = 2;
 
-/// Lowers the MSS option of a TCP segment to `most` bytes, and its checksum with it. A segment without one, or whose
-/// options are no list, stays as it is.
+/// Lowers the MSS option of a TCP segment, and its checksum with it, so that what answers is `most` bytes long at most, TCP's
+/// header included, which an MSS does not count. A segment without one, or whose options are no list, stays as it is.
 pub fn limit_mss(segment: &mut [u8], most: u16) {
+    let most = most.saturating_sub(HEADER as u16);
     let Some(at) = find_mss(segment).filter(|at| bytes::read_u16(segment, *at).is_some_and(|mss| mss > most))
     else {
         return;
@@ -64,7 +65,7 @@ mod tests {
 
     fn limited(options: &[u8], most: u16) -> Vec<u8> {
         let mut segment = segment(options);
-        limit_mss(&mut segment, most);
+        limit_mss(&mut segment, most.saturating_add(HEADER as u16));
         assert_eq!(fold(sum(&segment)), 0xffff, "{segment:02x?}");
         segment[HEADER..][..options.len()].to_vec()
     }
@@ -95,7 +96,7 @@ mod tests {
         let mut short = segment(&[MSS, 4, 0xff, 0xff]);
         short[12] = 0xf0;
         let before = short.clone();
-        limit_mss(&mut short, 1);
+        limit_mss(&mut short, 21);
         assert_eq!(short, before);
     }
 

@@ -7,6 +7,7 @@ mod instant;
 mod mac;
 mod prefix;
 mod protocol;
+pub(crate) mod reason;
 mod session_state;
 
 pub use drop_reason::DropReason;

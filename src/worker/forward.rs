@@ -13,9 +13,6 @@ use crate::{
     types::{DropReason, Mac, Protocol},
 };
 
-/// Bytes of a TCP header without options, which an MSS does not count.
-const TCP_HEADER: u16 = 20;
-
 /// Rewrites a packet whose transport header begins `transport` bytes into its IP packet, and counts it.
 #[inline(always)]
 #[allow(
@@ -81,7 +78,7 @@ fn move_on<F: Family>(
     context: &mut Context,
 ) {
     if let (Protocol::Tcp, true, Some(segment)) = (flow.protocol, negotiates(flow.signal), segment) {
-        limit_mss(segment, mtu.saturating_sub(F::HEADER as u16 + TCP_HEADER));
+        limit_mss(segment, mtu.saturating_sub(F::HEADER as u16));
     }
     let before = session.state;
     session.state = track(before, flow.protocol, direction, flow.signal);

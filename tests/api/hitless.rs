@@ -189,7 +189,7 @@ fn what_is_read_of_a_node() {
         r#"{"sessions":[]}"#
     );
     assert!(get(node.address, "/hitless/v1/neighbors").json()["neighborAttr"].is_array());
-    for query in ["client=x", "limit=-1", "vip=10.0.0.0/8"] {
+    for query in ["client=x", "limit=-1", "vip=10.0.0.0/8", "protocol=icmp", "state=open"] {
         assert_eq!(get(node.address, &format!("/hitless/v1/sessions?{query}")).status, 400, "{query}");
     }
     assert!(get(node.address, "/hitless/v1/openapi.json").json()["paths"].is_object());

@@ -10,7 +10,7 @@ use super::{
     client::{Daemon, escaped},
     table,
 };
-use crate::types::Protocol;
+use crate::types::{Protocol, SessionState};
 use clap::{Args, Subcommand};
 use serde_json::Value;
 use std::net::IpAddr;
@@ -80,6 +80,9 @@ pub(super) struct Filter {
     /// Only those of this protocol
     #[arg(long, value_name = "PROTOCOL", value_parser = protocol)]
     proto: Option<Protocol>,
+    /// Only those in this state: opening, answered, established, client-closed, backend-closed, closing, closed, reset
+    #[arg(long, value_name = "STATE", value_parser = state)]
+    state: Option<SessionState>,
     /// No more than so many
     #[arg(long, value_name = "COUNT")]
     limit: Option<usize>,
@@ -87,6 +90,12 @@ pub(super) struct Filter {
 
 fn protocol(text: &str) -> Result<Protocol, String> {
     text.parse().map_err(|()| "write tcp, udp or sctp".to_owned())
+}
+
+fn state(text: &str) -> Result<SessionState, String> {
+    let names = SessionState::ALL.map(SessionState::name);
+    let place = names.iter().position(|name| *name == text);
+    place.map(|place| SessionState::ALL[place]).ok_or_else(|| format!("write one of {}", names.join(", ")))
 }
 
 impl Filter {
@@ -98,6 +107,7 @@ impl Filter {
             ("backend", address(self.backend)),
             ("service", self.service.clone()),
             ("protocol", self.proto.map(|protocol| protocol.to_string())),
+            ("state", self.state.map(|state| state.name().to_owned())),
             ("limit", self.limit.map(|limit| limit.to_string())),
         ];
         let set = filters.into_iter().filter_map(|(name, value)| Some((name, value?)));

@@ -1,13 +1,16 @@
 //! Long lists: those of sessions can be of a million elements, and are made piece by piece as the client reads.
 
 use super::{Api, answer::Problem};
-use crate::session::Record;
+use crate::{
+    session::Record,
+    types::{Protocol, SessionState},
+};
 use axum::{
     body::{Body, Bytes},
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use std::{convert::Infallible, net::IpAddr, sync::Arc, time::Duration};
 use tokio::{task::spawn_blocking, time::timeout};
 use utoipa::IntoParams;
@@ -35,9 +38,13 @@ pub(super) struct SessionFilter {
     /// Service, by name.
     service: Option<String>,
     /// tcp, udp or sctp.
-    protocol: Option<String>,
+    #[serde(default, deserialize_with = "protocol")]
+    #[param(value_type = Option<String>)]
+    protocol: Option<Protocol>,
     /// State, as the list names it.
-    state: Option<String>,
+    #[serde(default, deserialize_with = "state")]
+    #[param(value_type = Option<String>)]
+    state: Option<SessionState>,
     /// The most to list.
     limit: Option<usize>,
 }
@@ -50,9 +57,32 @@ impl SessionFilter {
         is(self.client, record.client.0)
             && is(self.vip, record.vip.0)
             && is(self.backend, record.backend.0)
-            && is(self.protocol.as_deref(), record.protocol.name())
-            && is(self.state.as_deref(), record.state.name())
+            && is(self.protocol, record.protocol)
+            && is(self.state, record.state)
     }
+}
+
+fn protocol<'de, D: Deserializer<'de>>(query: D) -> Result<Option<Protocol>, D::Error> {
+    one_of(query, "protocol", &Protocol::ALL, Protocol::name)
+}
+
+fn state<'de, D: Deserializer<'de>>(query: D) -> Result<Option<SessionState>, D::Error> {
+    one_of(query, "state", &SessionState::ALL, SessionState::name)
+}
+
+/// The one of `all` with the name that the query gives.
+fn one_of<'de, D: Deserializer<'de>, T: Copy>(
+    query: D,
+    key: &str,
+    all: &[T],
+    name: impl Fn(T) -> &'static str,
+) -> Result<Option<T>, D::Error> {
+    let text = String::deserialize(query)?;
+    let names = || all.iter().map(|&one| name(one)).collect::<Vec<_>>().join(", ");
+    let found = all.iter().copied().find(|&one| name(one) == text);
+    found
+        .map(Some)
+        .ok_or_else(|| D::Error::custom(format!("{key}: there is no {text:?}: write one of {}", names())))
 }
 
 /// Sessions of a node, each as `show` makes it of a record and its service's name, in `{"key":[...]}`.

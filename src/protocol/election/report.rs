@@ -6,64 +6,42 @@ use super::{
     role::Role,
     view::Silence,
 };
-use crate::types::{InstanceId, Instant};
+use crate::types::{InstanceId, Instant, reason::reasons};
 use std::fmt;
 
-macro_rules! reasons {
-    ($($variant:ident = $name:literal, $text:literal;)*) => {
-        /// Why something changed.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum Reason {
-            $(#[doc = $text] $variant,)*
-        }
-
-        impl Reason {
-            /// All of them.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
-
-            /// As events spell it.
-            pub const fn name(self) -> &'static str {
-                match self { $(Self::$variant => $name,)* }
-            }
-
-            /// One line for people.
-            pub const fn description(self) -> &'static str {
-                match self { $(Self::$variant => $text,)* }
-            }
-        }
-    };
-}
-
 reasons! {
-    Started = "started", "ports and workers are up";
-    LoneStart = "lone_start", "nobody was heard for lone_start_ms";
-    ColdStart = "cold_start", "neither node serves, and this one comes first";
-    CopyComplete = "copy_complete", "all of the peer's sessions are here";
-    CopyLost = "copy_lost", "the copy of the peer's sessions is not complete any more";
-    PeerSilent = "peer_silent", "the peer was silent on every path for its detection time";
-    PeerLeft = "peer_left", "the peer says AdminDown: it leaves on purpose";
-    PeerResigned = "peer_resigned", "the peer gave the instance up";
-    PeerUnfit = "peer_unfit", "nobody serves, and the peer cannot";
-    PeerBack = "peer_back", "the peer is there again";
-    PeerDeaf = "peer_deaf", "the peer says on every path that it does not hear this node: expect it to take over";
-    HandedOver = "handed_over", "the peer gave the instance to this node";
-    HigherClaim = "higher_claim", "the peer serves by a later claim";
-    DeafClaim = "deaf_claim", "the peer serves and cannot hear that this node does";
-    LowerClaim = "lower_claim", "the peer serves by an earlier claim: the addresses are announced again";
-    ConflictOver = "conflict_over", "the peer has yielded: the addresses are announced again";
-    AddressContested = "address_contested", "somebody else announced an address of the instance: it is announced again";
-    TermRaised = "term_raised", "the peer knows of a later term than this claim's";
-    WitnessLost = "witness_lost", "no gateway answers";
-    WitnessBack = "witness_back", "a gateway answers again, or nothing of this node's is broken any more";
-    SelfCheck = "self_check", "a port or worker of this node failed";
-    Operator = "operator", "the operator asked for it";
-    PeerAsked = "peer_asked", "the peer asked for the instance";
-    HandoverDone = "handover_done", "the peer serves, and strays have ceased";
-    HandoverAborted = "handover_aborted", "the peer did not take the instance, or died with it";
-    SwitchoverFailed = "switchover_failed", "the peer is not ready, or did not answer in time: this node serves on";
-    Held = "held", "the operator holds the instance";
-    Released = "released", "the operator released the instance";
-    Shutdown = "shutdown", "this node is shutting down";
+    /// Why something changed.
+    pub enum Reason {
+        Started = "started", "ports and workers are up";
+        LoneStart = "lone_start", "nobody was heard for lone_start_ms";
+        ColdStart = "cold_start", "neither node serves, and this one comes first";
+        CopyComplete = "copy_complete", "all of the peer's sessions are here";
+        CopyLost = "copy_lost", "the copy of the peer's sessions is not complete any more";
+        PeerSilent = "peer_silent", "the peer was silent on every path for its detection time";
+        PeerLeft = "peer_left", "the peer says AdminDown: it leaves on purpose";
+        PeerResigned = "peer_resigned", "the peer gave the instance up";
+        PeerUnfit = "peer_unfit", "nobody serves, and the peer cannot";
+        PeerBack = "peer_back", "the peer is there again";
+        PeerDeaf = "peer_deaf", "the peer says on every path that it does not hear this node: expect it to take over";
+        HandedOver = "handed_over", "the peer gave the instance to this node";
+        HigherClaim = "higher_claim", "the peer serves by a later claim";
+        DeafClaim = "deaf_claim", "the peer serves and cannot hear that this node does";
+        LowerClaim = "lower_claim", "the peer serves by an earlier claim: the addresses are announced again";
+        ConflictOver = "conflict_over", "the peer has yielded: the addresses are announced again";
+        AddressContested = "address_contested", "somebody else announced an address of the instance: it is announced again";
+        TermRaised = "term_raised", "the peer knows of a later term than this claim's";
+        WitnessLost = "witness_lost", "no gateway answers";
+        WitnessBack = "witness_back", "a gateway answers again, or nothing of this node's is broken any more";
+        SelfCheck = "self_check", "a port or worker of this node failed";
+        Operator = "operator", "the operator asked for it";
+        PeerAsked = "peer_asked", "the peer asked for the instance";
+        HandoverDone = "handover_done", "the peer serves, and strays have ceased";
+        HandoverAborted = "handover_aborted", "the peer did not take the instance, or died with it";
+        SwitchoverFailed = "switchover_failed", "the peer is not ready, or did not answer in time: this node serves on";
+        Held = "held", "the operator holds the instance";
+        Released = "released", "the operator released the instance";
+        Shutdown = "shutdown", "this node is shutting down";
+    }
 }
 
 impl fmt::Display for Reason {
