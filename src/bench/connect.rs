@@ -11,7 +11,7 @@
 
 use super::{
     frames::{MIN_SIZE, flags},
-    measure::{Piece, Undisturbed, each},
+    measure::{Piece, Undisturbed, each, median},
     replay::Replay,
     rig::{Extras, OURS, Rig, Shape, facts},
 };
@@ -63,7 +63,7 @@ pub struct ConnectReport {
     /// The same worker without sync, in the same run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cycles_per_session_without_sync: Option<f64>,
-    /// What sync adds, in percent of that.
+    /// What sync adds, in percent: the middle of the rounds, in each of which both workers have their turn.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sync_cost_percent: Option<f64>,
     /// Sessions opened while measuring.
@@ -82,7 +82,7 @@ pub struct ConnectReport {
 }
 
 /// Rounds of each kind, in turn.
-const ROUNDS: usize = 9;
+const ROUNDS: usize = 30;
 /// Life of a session, in virtual milliseconds; ageing comes round in as long.
 const LIFE_MS: u32 = 1_000;
 /// Packets of a turn.
@@ -286,8 +286,8 @@ fn measure<F: Mapped>(what: &Connect) -> Result<ConnectReport, String> {
     let tsc_hz = super::tsc_hz();
     let mut plain = Opener::<F>::new(what, 0)?;
     let Some(mut synced) = what.sync.then(|| Opener::<F>::new(what, JOURNAL)).transpose()? else {
-        let pieces = rounds(what, &mut [&mut plain], tsc_hz);
-        return Ok(report("without sync", &pieces[0], &plain, tsc_hz));
+        let rounds = rounds(what, &mut [&mut plain], tsc_hz);
+        return Ok(report("without sync", &of_all(&rounds, 0), &plain, tsc_hz));
     };
     let journal = synced.rig.far.journals.pop().ok_or("the worker has no journal")?;
     let mut peers = Peers::new(journal);
@@ -305,7 +305,7 @@ fn measure<F: Mapped>(what: &Connect) -> Result<ConnectReport, String> {
             }
         }
     });
-    let pieces = rounds(what, &mut [&mut plain, &mut synced], tsc_hz);
+    let rounds = rounds(what, &mut [&mut plain, &mut synced], tsc_hz);
     // Worker counts are published when a millisecond is over.
     synced.now = synced.now + crate::types::Duration::from_millis(2);
     synced.rig.worker.turn(synced.now);
@@ -317,37 +317,44 @@ fn measure<F: Mapped>(what: &Connect) -> Result<ConnectReport, String> {
             "{opened} sessions were opened, {arrived} arrived: please report this with the command"
         ));
     }
-    let alone = report("without sync", &pieces[0], &plain, tsc_hz);
-    let report = report("with sync", &pieces[1], &synced, tsc_hz);
-    let without = alone.cycles_per_session;
+    let alone = report("without sync", &of_all(&rounds, 0), &plain, tsc_hz);
+    let report = report("with sync", &of_all(&rounds, 1), &synced, tsc_hz);
+    let costs: Vec<f64> =
+        rounds.iter().map(|round| median(&each(&round[1])) / median(&each(&round[0])) - 1.0).collect();
     Ok(ConnectReport {
         sync_bytes_per_session: streamed.bytes as f64 / opened as f64,
-        cycles_per_session_without_sync: Some(without),
-        sync_cost_percent: Some((report.cycles_per_session / without - 1.0) * 100.0),
+        cycles_per_session_without_sync: Some(alone.cycles_per_session),
+        sync_cost_percent: Some(median(&costs) * 100.0),
         each: [report.each, alone.each].concat(),
         ..report
     })
 }
 
-/// Fills the tables, then lets the openers take turns; each one's pieces, timed in ticks. A piece is [`CHUNK`] sessions:
-/// half a millisecond, so that a moment in which the machine runs something else spoils few of them.
-fn rounds<F: Mapped>(what: &Connect, openers: &mut [&mut Opener<F>], tsc_hz: f64) -> Vec<Vec<Piece>> {
+/// Each opener's pieces of each round, timed in ticks.
+type Rounds = Vec<Vec<Vec<Piece>>>;
+
+/// Fills the tables, then lets the openers take turns. A piece is [`CHUNK`] sessions: half a millisecond, so that a moment in
+/// which the machine runs something else spoils few of them.
+fn rounds<F: Mapped>(what: &Connect, openers: &mut [&mut Opener<F>], tsc_hz: f64) -> Rounds {
     for opener in openers.iter_mut() {
         (0..3 * what.sessions.max(1_000) as u64 / CHUNK + 1).for_each(|_| _ = opener.open());
     }
-    let mut pieces = vec![Vec::new(); openers.len()];
     let slice = what.seconds * tsc_hz / (ROUNDS * openers.len()) as f64;
-    for _ in 0..ROUNDS {
-        for (opener, pieces) in openers.iter_mut().zip(&mut pieces) {
-            let mut ticks = 0.0;
-            while ticks < slice {
-                let time = opener.open() as f64;
-                ticks += time;
-                pieces.push(Piece { done: CHUNK, time });
-            }
+    let turn = |opener: &mut &mut Opener<F>| {
+        let (mut ticks, mut pieces) = (0.0, Vec::new());
+        while ticks < slice {
+            let time = opener.open() as f64;
+            ticks += time;
+            pieces.push(Piece { done: CHUNK, time });
         }
-    }
-    pieces
+        pieces
+    };
+    (0..ROUNDS).map(|_| openers.iter_mut().map(turn).collect()).collect()
+}
+
+/// One opener's pieces of all rounds.
+fn of_all(rounds: &Rounds, opener: usize) -> Vec<Piece> {
+    rounds.iter().flat_map(|round| &round[opener]).copied().collect()
 }
 
 fn report<F: Mapped>(name: &'static str, pieces: &[Piece], opener: &Opener<F>, tsc_hz: f64) -> ConnectReport {

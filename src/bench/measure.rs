@@ -42,11 +42,16 @@ pub(super) struct Undisturbed {
     pub(super) disturbed_percent: f64,
 }
 
+/// The pieces in which the machine did nothing else, by what `each` says that one of theirs took.
+pub(super) fn undisturbed<T>(pieces: &[T], each: impl Fn(&T) -> f64) -> impl Iterator<Item = &T> {
+    let most = DISTURBED * median(&pieces.iter().map(&each).collect::<Vec<_>>());
+    pieces.iter().filter(move |piece| each(piece) <= most)
+}
+
 impl Undisturbed {
     pub(super) fn of(pieces: &[Piece]) -> Self {
-        let most = DISTURBED * median(&each(pieces));
         let all: f64 = pieces.iter().map(|piece| piece.time).sum();
-        let kept = pieces.iter().filter(|piece| piece.each() <= most);
+        let kept = undisturbed(pieces, |piece| piece.each());
         let (done, time) = kept.fold((0, 0.0), |(done, time), piece| (done + piece.done, time + piece.time));
         Self { done, time, disturbed_percent: 100.0 * (1.0 - time / all) }
     }

@@ -3,7 +3,7 @@
 use super::{
     Forward, ForwardReport,
     deck::{Dealer, Deck},
-    measure::{SAMPLE, median},
+    measure::{SAMPLE, undisturbed},
     rig::{Rig, Shape, bytes_per_session, facts},
 };
 use crate::{
@@ -16,7 +16,9 @@ use crate::{
 use std::path::Path;
 
 /// Rounds of each kind, in turn.
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 15;
+/// Turns of a piece: a millisecond or less under load.
+const PIECE: usize = 512;
 /// Packets beside those a capture holds.
 const SPARE_PACKETS: u32 = 16_384;
 /// What a packet buffer takes, with all that belongs to it: a page of its own, where there are no huge ones.
@@ -162,10 +164,11 @@ struct Bench<F: Mapped> {
     rig: Rig<F, Primed>,
 }
 
-/// What a round came to.
+/// What some turns came to, in ticks.
 #[derive(Clone, Copy, Default)]
 struct Lap {
     packets: u64,
+    /// In turns that found something.
     busy: u64,
     whole: u64,
 }
@@ -174,6 +177,19 @@ impl Lap {
     fn cycles(&self) -> f64 {
         self.busy as f64 / self.packets as f64
     }
+
+    fn and(self, other: &Self) -> Self {
+        Self {
+            packets: self.packets + other.packets,
+            busy: self.busy + other.busy,
+            whole: self.whole + other.whole,
+        }
+    }
+}
+
+/// Those in which the machine did nothing else, together.
+fn together(pieces: &[Lap]) -> Lap {
+    undisturbed(pieces, Lap::cycles).fold(Lap::default(), Lap::and)
 }
 
 impl<F: Mapped> Bench<F> {
@@ -188,26 +204,29 @@ impl<F: Mapped> Bench<F> {
         }
         self.warm_up(tsc_hz, length)?;
         let slice = (what.seconds / ROUNDS as f64 * tsc_hz) as u64;
-        let laps: Vec<[Lap; 2]> =
-            (0..ROUNDS).map(|_| [self.forward(slice), self.swap_macs(slice / 4)]).collect();
-        let all = |lap: fn(&Lap) -> u64| laps.iter().map(|[ours, _]| lap(ours)).sum::<u64>();
-        let each = [0, 1].map(|kind| laps.iter().map(|laps| laps[kind].cycles()).collect::<Vec<_>>());
-        let (packets, seconds) = (all(|lap| lap.packets), all(|lap| lap.whole) as f64 / tsc_hz);
+        let (mut ours, mut swaps) = (Vec::new(), Vec::new());
+        for _ in 0..ROUNDS {
+            self.forward(slice, &mut ours);
+            self.swap_macs(slice / 4, &mut swaps);
+        }
+        let (lap, swap) = (together(&ours), together(&swaps));
+        let busy: u64 = ours.iter().map(|lap| lap.busy).sum();
+        let seconds = lap.whole as f64 / tsc_hz;
         Ok(ForwardReport {
-            packets,
+            packets: lap.packets,
             seconds,
-            mpps: packets as f64 / seconds / 1e6,
-            cycles_per_packet: median(&each[0]),
-            baseline_cycles_per_packet: median(&each[1]),
+            mpps: lap.packets as f64 / seconds / 1e6,
+            cycles_per_packet: lap.cycles(),
+            baseline_cycles_per_packet: swap.cycles(),
             flows: self.rig.shape.flows,
             bytes_per_session: bytes_per_session::<F>(self.rig.shape.flows),
             burst: what.burst,
             workers: 1,
             scaling: None,
             replacing: None,
-            disturbed_percent: 0.0,
+            disturbed_percent: 100.0 * (1.0 - lap.busy as f64 / busy as f64),
             tsc_hz,
-            each,
+            each: [&ours, &swaps].map(|laps| laps.iter().map(Lap::cycles).collect()),
         })
     }
 
@@ -243,45 +262,56 @@ impl<F: Mapped> Bench<F> {
         }
     }
 
-    fn forward(&mut self, slice: u64) -> Lap {
-        let (start, before) = (cycles(), self.sent());
-        let mut lap = Lap::default();
-        let (mut last, mut found) = (start, false);
-        while lap.whole < slice {
-            let (now_found, now) = self.rig.turn();
-            // The turn before this one is over now.
-            lap.busy += if found { now - last } else { 0 };
-            (last, found) = (now, now_found);
-            lap.whole = now - start;
+    /// Turns of the worker for so many ticks.
+    fn forward(&mut self, slice: u64, pieces: &mut Vec<Lap>) {
+        let begun = cycles();
+        let (mut last, mut found) = (begun, false);
+        let (mut start, mut before, mut busy) = (begun, self.sent(), 0);
+        while last - begun < slice {
+            for _ in 0..PIECE {
+                let (now_found, now) = self.rig.turn();
+                // The turn before this one is over now.
+                busy += if found { now - last } else { 0 };
+                (last, found) = (now, now_found);
+            }
+            let sent = self.sent();
+            // What nothing was sent in belongs to what comes next.
+            if sent > before {
+                pieces.push(Lap { packets: sent - before, busy, whole: last - start });
+                (start, before, busy) = (last, sent, 0);
+            }
         }
-        Lap { packets: self.sent() - before, ..lap }
     }
 
     /// The least a forwarder can do with a packet, by the same ways.
-    fn swap_macs(&mut self, slice: u64) -> Lap {
+    fn swap_macs(&mut self, slice: u64, pieces: &mut Vec<Lap>) {
         let ports = self.rig.worker.ports_mut();
-        let start = cycles();
-        let mut lap = Lap::default();
+        let begun = cycles();
         let mut burst = Burst::new();
-        let mut last = start;
-        while lap.whole < slice {
-            let mut sent = 0;
-            for port in 0..ports.len() {
-                ports[port].receive(&mut burst);
-                for packet in &mut burst {
-                    if let Some(macs) = packet.data_mut().first_chunk_mut::<12>() {
-                        macs.rotate_left(6);
+        let (mut start, mut last) = (begun, begun);
+        let (mut packets, mut busy) = (0, 0);
+        while last - begun < slice {
+            for _ in 0..PIECE {
+                let mut sent = 0;
+                for port in 0..ports.len() {
+                    ports[port].receive(&mut burst);
+                    for packet in &mut burst {
+                        if let Some(macs) = packet.data_mut().first_chunk_mut::<12>() {
+                            macs.rotate_left(6);
+                        }
                     }
+                    sent += ports[(port + 1) % ports.len()].transmit(&mut burst) as u64;
+                    Mbuf::free_all(&mut burst);
                 }
-                sent += ports[(port + 1) % ports.len()].transmit(&mut burst) as u64;
-                Mbuf::free_all(&mut burst);
+                let now = cycles();
+                packets += sent;
+                busy += if sent > 0 { now - last } else { 0 };
+                last = now;
             }
-            let now = cycles();
-            lap.packets += sent;
-            lap.busy += if sent > 0 { now - last } else { 0 };
-            lap.whole = now - start;
-            last = now;
+            if packets > 0 {
+                pieces.push(Lap { packets, busy, whole: last - start });
+                (start, packets, busy) = (last, 0, 0);
+            }
         }
-        lap
     }
 }
