@@ -1,10 +1,10 @@
 //! Two nodes: one dies, comes back, hands over; clients notice nothing.
 
 use crate::{
-    PATIENCE,
+    AF_XDP, PATIENCE,
     pair::{Pair, vip},
 };
-use hitless_lab::{Fetched, fetch, output, wait_for};
+use hitless_lab::{Fetched, NodeConfig, fetch, output, wait_for};
 use std::{
     io::{BufRead, BufReader, Write},
     net::TcpStream,
@@ -30,6 +30,15 @@ fn ask(stream: &mut BufReader<TcpStream>) -> std::io::Result<()> {
     if line.starts_with('b') { Ok(()) } else { Err(std::io::Error::other(format!("{line:?}"))) }
 }
 
+/// A connection on which somebody has answered.
+fn connect() -> BufReader<TcpStream> {
+    let stream = TcpStream::connect_timeout(&vip(), PATIENCE).expect("a connection");
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut stream = BufReader::with_capacity(512, stream);
+    ask(&mut stream).expect("an answer before anything happened");
+    stream
+}
+
 /// A file of so many MiB, the same on every backend.
 fn put_file(pair: &Pair, mebibytes: usize) -> Vec<u8> {
     let mut word = 0x9e37_79b9_u32;
@@ -53,16 +62,7 @@ fn a_download_and_ten_thousand_connections_survive_the_death_of_both() {
     hitless_lab::allow_files(CONNECTIONS as u64 + 1000);
     let mut pair = Pair::new("");
     let bytes = put_file(&pair, 48);
-    let mut idle = pair.client.namespace.enter(|| {
-        let open = |_| {
-            let stream = TcpStream::connect_timeout(&vip(), PATIENCE).expect("a connection");
-            stream.set_read_timeout(Some(PATIENCE)).unwrap();
-            let mut stream = BufReader::with_capacity(512, stream);
-            ask(&mut stream).expect("an answer before anything happened");
-            stream
-        };
-        (0..CONNECTIONS).map(open).collect::<Vec<_>>()
-    });
+    let mut idle = pair.client.namespace.enter(|| (0..CONNECTIONS).map(|_| connect()).collect::<Vec<_>>());
     let to = pair.lab.folder().join("download");
     let client = pair.client.clone();
     let target = to.clone();
@@ -89,6 +89,21 @@ fn a_download_and_ten_thousand_connections_survive_the_death_of_both() {
     assert!(said.is_ok(), "{said:?}");
     assert!(std::fs::read(to).unwrap() == bytes, "the file differs");
     pair.nodes.iter().for_each(|node| node.check_books().unwrap());
+}
+
+/// Connections of a pair on AF_XDP outlive the death of the MASTER.
+#[test]
+fn connections_survive_on_af_xdp() {
+    let mut pair = Pair::with(|config, own| {
+        (NodeConfig { device: AF_XDP, ..config }, format!("priority = {}", 200 - 100 * own))
+    });
+    let mut idle: Vec<_> = (0..100).map(|_| pair.client.namespace.enter(connect)).collect();
+    pair.nodes[0].program.kill();
+    pair.nodes[1].wait_for_state("MASTER", PATIENCE).unwrap();
+    for (number, stream) in idle.iter_mut().enumerate() {
+        ask(stream).unwrap_or_else(|error| panic!("connection {number}: {error}"));
+    }
+    pair.nodes[1].check_books().unwrap();
 }
 
 /// Requests in a loop while the instance is handed over ten times: not one fails.
