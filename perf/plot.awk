@@ -6,8 +6,8 @@
 
 BEGIN {
   FS = "\t"
-  split("#1f77b4 #d62728 #2ca02c #9467bd #ff7f0e #8c564b #17becf #7f7f7f #bcbd22 #e377c2", color, " ")
-  width = 860; height = 480; left = 70; right = 230; top = 44; bottom = 56
+  split("#1f77b4 #d62728 #2ca02c #9467bd #ff7f0e #8c564b #17becf #7f7f7f #bcbd22 #e377c2 #000000", color, " ")
+  width = 930; height = 480; left = 70; right = 300; top = 44; bottom = 56
 }
 
 NF >= 3 {
@@ -64,7 +64,7 @@ END {
   text((left + width - right) / 2, height - 14, "middle", xlabel)
   printf "<g transform=\"translate(18 %d) rotate(-90)\">", (top + height - bottom) / 2; text(0, 0, "middle", ylabel); print "</g>"
   for (s = 1; s <= count; s++) {
-    stroke = color[(s - 1) % 10 + 1]
+    stroke = color[(s - 1) % 11 + 1]
     printf "<polyline fill=\"none\" stroke=\"%s\" stroke-width=\"2\" points=\"", stroke
     for (n = 1; n <= points[s]; n++) printf "%.1f,%.1f ", x(px[s, n]), y(py[s, n])
     print "\"/>"
