@@ -150,10 +150,9 @@ impl Packet for Mbuf {
         checksum(self.head().ol_flags, ffi::HL_RX_L4_CHECKSUM_GOOD, ffi::HL_RX_L4_CHECKSUM_BAD)
     }
 
-    /// One test of the flags: "bad" is set of both that are not sound.
     #[inline]
     fn has_sound_checksums(&self) -> bool {
-        self.head().ol_flags & u64::from(ffi::HL_RX_IP_CHECKSUM_BAD | ffi::HL_RX_L4_CHECKSUM_BAD) == 0
+        are_sound(self.head().ol_flags)
     }
 
     #[inline]
@@ -176,6 +175,12 @@ fn checksum(flags: u64, good: u32, bad: u32) -> Checksum {
         (false, true) => Checksum::Bad,
         (true, true) => Checksum::Partial,
     }
+}
+
+/// One test: the bad bit is set of whatever is not sound.
+#[inline]
+const fn are_sound(flags: u64) -> bool {
+    flags & (ffi::HL_RX_IP_CHECKSUM_BAD | ffi::HL_RX_L4_CHECKSUM_BAD) as u64 == 0
 }
 
 impl fmt::Debug for Mbuf {
@@ -210,6 +215,18 @@ mod tests {
             (1 << 4 | 1 << 7, Checksum::Unknown),
         ] {
             assert_eq!(checksum(flags, good, bad), expected);
+        }
+    }
+
+    #[test]
+    fn one_test_finds_what_both_checksums_say() {
+        for bits in 0..16u64 {
+            let flags = [1 << 3, 1 << 8, 1 << 4, 1 << 7].iter().enumerate();
+            let flags = flags.map(|(place, flag)| (bits >> place & 1) * flag).sum();
+            let l4 = checksum(flags, ffi::HL_RX_L4_CHECKSUM_GOOD, ffi::HL_RX_L4_CHECKSUM_BAD);
+            let ip = checksum(flags, ffi::HL_RX_IP_CHECKSUM_GOOD, ffi::HL_RX_IP_CHECKSUM_BAD);
+            let unsound = [l4, ip].iter().any(|it| matches!(it, Checksum::Bad | Checksum::Partial));
+            assert_eq!(are_sound(flags), !unsound, "{flags:#x}");
         }
     }
 }

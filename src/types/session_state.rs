@@ -1,5 +1,7 @@
 //! How far a session has come: a word of the session table, of lists, and of the stream between two nodes.
 
+use std::str::FromStr;
+
 /// How far a session has come. TCP has all states; UDP and SCTP are `Opening` until the first reply,
 /// `Established` then, and SCTP `Closed` after its end. The value is the one on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -97,6 +99,14 @@ impl SessionState {
     }
 }
 
+impl FromStr for SessionState {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        Self::ALL.into_iter().find(|state| state.name() == text).ok_or(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,8 +115,10 @@ mod tests {
     fn numbers_come_back() {
         for state in SessionState::ALL {
             assert_eq!(SessionState::from_number(state as u8), Some(state));
+            assert_eq!(state.name().parse(), Ok(state));
             assert_eq!(state.is_over(), state.phase() == Phase::Over);
         }
         assert_eq!(SessionState::from_number(8), None);
+        assert_eq!("open".parse::<SessionState>(), Err(()));
     }
 }

@@ -93,9 +93,8 @@ fn protocol(text: &str) -> Result<Protocol, String> {
 }
 
 fn state(text: &str) -> Result<SessionState, String> {
-    let names = SessionState::ALL.map(SessionState::name);
-    let place = names.iter().position(|name| *name == text);
-    place.map(|place| SessionState::ALL[place]).ok_or_else(|| format!("write one of {}", names.join(", ")))
+    text.parse()
+        .map_err(|()| format!("write one of {}", SessionState::ALL.map(SessionState::name).join(", ")))
 }
 
 impl Filter {

@@ -11,7 +11,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
-use std::{convert::Infallible, net::IpAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::IpAddr, str::FromStr, sync::Arc, time::Duration};
 use tokio::{task::spawn_blocking, time::timeout};
 use utoipa::IntoParams;
 
@@ -63,26 +63,23 @@ impl SessionFilter {
 }
 
 fn protocol<'de, D: Deserializer<'de>>(query: D) -> Result<Option<Protocol>, D::Error> {
-    one_of(query, "protocol", &Protocol::ALL, Protocol::name)
+    named(query, "protocol", &Protocol::ALL.map(Protocol::name))
 }
 
 fn state<'de, D: Deserializer<'de>>(query: D) -> Result<Option<SessionState>, D::Error> {
-    one_of(query, "state", &SessionState::ALL, SessionState::name)
+    named(query, "state", &SessionState::ALL.map(SessionState::name))
 }
 
-/// The one of `all` with the name that the query gives.
-fn one_of<'de, D: Deserializer<'de>, T: Copy>(
+/// What the query names.
+fn named<'de, D: Deserializer<'de>, T: FromStr>(
     query: D,
     key: &str,
-    all: &[T],
-    name: impl Fn(T) -> &'static str,
+    names: &[&str],
 ) -> Result<Option<T>, D::Error> {
     let text = String::deserialize(query)?;
-    let names = || all.iter().map(|&one| name(one)).collect::<Vec<_>>().join(", ");
-    let found = all.iter().copied().find(|&one| name(one) == text);
-    found
-        .map(Some)
-        .ok_or_else(|| D::Error::custom(format!("{key}: there is no {text:?}: write one of {}", names())))
+    let unknown =
+        |_| D::Error::custom(format!("{key}: there is no {text:?}: write one of {}", names.join(", ")));
+    text.parse().map(Some).map_err(unknown)
 }
 
 /// Sessions of a node, each as `show` makes it of a record and its service's name, in `{"key":[...]}`.
