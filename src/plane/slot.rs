@@ -13,6 +13,8 @@ use bytemuck::{Pod, Zeroable};
 const SIZE: usize = 16;
 /// Slots of the longest record.
 const MOST: usize = MAX_RECORD.div_ceil(SIZE);
+/// Slots gathered before they must be passed on: more than most bursts make.
+const GATHERED: usize = 256;
 
 /// An element of a ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
@@ -162,36 +164,41 @@ impl Packed {
 }
 
 /// Records on their way into a ring: gathered where the worker's own cache has them, and passed on together, so that
-/// the two cores pass a cache line on once and not for every record.
+/// the two cores pass a cache line on once and not for every record. Whoever adds one asks afterwards whether it is full,
+/// and then passes everything on: there is always room for one more, and adding has nothing to ask.
 #[derive(Debug)]
 pub struct Stage {
-    slots: Box<[Slot]>,
+    slots: Box<[Slot; GATHERED + MOST]>,
     used: usize,
 }
 
+impl Default for Stage {
+    fn default() -> Self {
+        Self { slots: Box::new([Slot([0; SIZE]); GATHERED + MOST]), used: 0 }
+    }
+}
+
 impl Stage {
-    /// Room for so many slots, besides the longest record.
-    pub fn new(slots: usize) -> Self {
-        let slots = vec![Slot([0; SIZE]); slots + MOST].into_boxed_slice();
-        Self { slots, used: 0 }
-    }
-
-    /// Adds a session's record; false, and nothing added, when it is full.
+    /// Adds a session's record.
     #[inline(always)]
-    pub fn session<F: Family>(&mut self, record: &SessionRecord<F>) -> bool {
-        let free: &mut [u8] = bytemuck::cast_slice_mut(self.slots.get_mut(self.used..).unwrap_or_default());
-        let Some(room) = free.first_chunk_mut() else { return false };
-        self.used += record.encode(room).div_ceil(SIZE);
-        true
+    pub fn session<F: Family>(&mut self, record: &SessionRecord<F>) {
+        let room: &mut [u8] = bytemuck::cast_slice_mut(&mut self.slots[self.used..self.used + MOST]);
+        if let Some(room) = room.first_chunk_mut() {
+            self.used += record.encode(room).div_ceil(SIZE);
+        }
     }
 
-    /// Adds what is already packed; false, and nothing added, when it is full.
-    pub fn packed(&mut self, packed: &Packed) -> bool {
+    /// Adds what is already packed.
+    pub fn packed(&mut self, packed: &Packed) {
         let end = self.used + packed.slots().len();
-        let Some(room) = self.slots.get_mut(self.used..end) else { return false };
-        room.copy_from_slice(packed.slots());
+        self.slots[self.used..end].copy_from_slice(packed.slots());
         self.used = end;
-        true
+    }
+
+    /// Whether everything must be passed on before more is added.
+    #[inline]
+    pub const fn is_full(&self) -> bool {
+        self.used > GATHERED
     }
 
     /// Slots gathered.
@@ -304,13 +311,16 @@ mod tests {
         let record = SessionRecord { instance, protocol, outbound: tuple, change: Change::<V6>::Delete };
         let sweep = Packed::record(&Record::Mark(Mark::Sweep { worker: WorkerId(1), generation: 2 }));
         let (mut sender, mut receiver) = rtrb::RingBuffer::new(8);
-        let mut stage = Stage::new(4);
-        assert!(stage.session(&record) && stage.packed(&sweep));
+        let mut stage = Stage::default();
+        stage.session(&record);
+        stage.packed(&sweep);
         assert_eq!((stage.used(), stage.flush(&mut sender)), (4, true));
         stage.clear();
         assert_eq!((stage.used(), stage.flush(&mut sender)), (0, true));
         let word = Packed::local(Local::Reset { stream: 1 });
-        assert!(stage.session(&record) && stage.packed(&word) && stage.packed(&sweep));
+        stage.session(&record);
+        stage.packed(&word);
+        stage.packed(&sweep);
         assert!(!stage.flush(&mut sender));
         let left: Vec<Message> = stage.records().map(Message::Record).collect();
         assert_eq!(left, [Message::Record(Record::V6(record)), sweep.message().unwrap()]);
@@ -318,7 +328,23 @@ mod tests {
         assert_eq!(Packed::take(&mut receiver).unwrap().message(), Some(Message::Record(Record::V6(record))));
         assert_eq!(Packed::take(&mut receiver).unwrap().message(), sweep.message());
         assert!(Packed::take(&mut receiver).is_none());
-        // Three records of three slots fill nine: no room is left for the longest.
-        assert_eq!((0..9).map(|_| stage.session(&record)).take_while(|&added| added).count(), 2);
+    }
+
+    #[test]
+    fn a_stage_that_is_not_full_has_room_for_the_longest_record() {
+        let tuple = Tuple::<V6>::default();
+        let change = Change::Insert { inbound: tuple, state: SessionState::Opening, idle_ms: 0 };
+        let longest =
+            SessionRecord { instance: InstanceId(0), protocol: Protocol::Udp, outbound: tuple, change };
+        let shortest = Packed::record(&Record::Mark(Mark::Sweep { worker: WorkerId(0), generation: 0 }));
+        for short in 0..MOST {
+            let mut stage = Stage::default();
+            (0..short).for_each(|_| stage.packed(&shortest));
+            while !stage.is_full() {
+                stage.session(&longest);
+            }
+            let records = short + (GATHERED - short) / MOST + 1;
+            assert_eq!(stage.records().count(), records);
+        }
     }
 }

@@ -12,7 +12,7 @@ use super::{
     family::WorkerFamily,
 };
 use crate::{
-    packet::Tuple,
+    packet::{Tuple, agreed_hash},
     plane::{Counter, Local, Message, Packed, Slot},
     protocol::sync::{ALL_RANGES, Change, Digest, Mark, Record, SessionRecord, range_of},
     session::{Direction, Reference, Session, State, Table},
@@ -279,7 +279,7 @@ impl Adoption<'_> {
             Ok(_) => {
                 self.context.tally.add(Counter::SessionsSynced, 1);
                 if let Some(journal) = &mut self.context.journal {
-                    journal.opened(&session);
+                    journal.opened(&session, protocol, agreed_hash(&inbound, protocol));
                 }
             }
             Err(_) => {

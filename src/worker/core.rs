@@ -16,7 +16,10 @@ use crate::{
     port::{BURST, PortFacts},
     service::{Backend, Service, ServiceTable},
     session::{Direction, Fragments, LocalAddresses, LocalPorts, Session, Storage, Table, Timeouts},
-    types::{BackendId, DropReason, Duty, InstanceId, Instant, Mac, NextHopId, PortId, Protocol, WorkerId},
+    types::{
+        BackendId, DropReason, Duration, Duty, InstanceId, Instant, Mac, NextHopId, PortId, Protocol,
+        WorkerId,
+    },
 };
 use arrayvec::ArrayVec;
 use std::{ops::RangeInclusive, sync::Arc};
@@ -239,13 +242,18 @@ impl Context {
         }
     }
 
-    /// Whether a session had a packet since this node owns its instance. Before, its times are those the peer told.
+    /// Whether this node owns the session's instance, and it had a packet since it does. Before, its times are those the
+    /// peer told.
     pub(super) fn has_gone_on_with<F: Family>(&self, session: &Session<F>) -> bool {
+        self.ownership.serves(session.instance()) && self.had_packet_here(session)
+    }
+
+    /// Whether a session of an instance that this node owns had a packet since it does.
+    #[inline]
+    fn had_packet_here<F: Family>(&self, session: &Session<F>) -> bool {
         let since = self.owned_since.get(session.instance().index()).copied().flatten();
-        since.is_some_and(|since| {
-            self.ownership.serves(session.instance())
-                && u64::from(session.idle_ms(self.now_ms)) <= self.now.since(since).as_millis()
-        })
+        let idle = Duration::from_millis(session.idle_ms(self.now_ms).into());
+        since.is_some_and(|since| idle <= self.now.since(since))
     }
 
     /// Notes which instances this node owns now.
@@ -318,16 +326,16 @@ impl Context {
     /// Whether a session has been idle for too long: for its limit, when its last packet came here. For twice as long
     /// when the peer told of it, which does not tell of every packet; and a standby, whose word does not count, waits
     /// as long again: were it the first to end a session, its table would differ from the owner's.
-    fn is_idle<F: Family>(&self, session: &Session<F>, limit_ms: u32) -> bool {
+    fn is_idle<F: Family>(&self, session: &Session<F>, limit_ms: u32, owned: bool) -> bool {
         let idle_ms = session.idle_ms(self.now_ms);
         if idle_ms < limit_ms {
             return false;
         }
         let limits = match &self.journal {
             None => 1,
-            Some(_) if self.has_gone_on_with(session) => 1,
-            Some(journal) if journal.serves(session.instance()) => 2,
-            Some(_) => 4,
+            Some(_) if !owned => 4,
+            Some(_) if self.had_packet_here(session) => 1,
+            Some(_) => 2,
         };
         idle_ms >= limit_ms.saturating_mul(limits)
     }
@@ -349,7 +357,7 @@ impl Context {
             self.learn_ways(session, views.routes);
         }
         let limit = self.limit_ms(session, owned, views.services);
-        let over = limit.is_none_or(|limit| self.is_idle(session, limit));
+        let over = limit.is_none_or(|limit| self.is_idle(session, limit, owned));
         if over {
             self.ended(session);
         } else if owned

@@ -6,7 +6,7 @@
 
 use super::copy::Copier;
 use crate::{
-    packet::Family,
+    packet::{Family, agreed_hash},
     plane::{Local, Ownership, Packed, Slot, Stage},
     protocol::sync::{Change, Digests, Mark, Record, SessionRecord, Share, range_of},
     session::{Direction, Session, State},
@@ -14,9 +14,6 @@ use crate::{
 };
 use rtrb::Producer;
 use std::sync::Arc;
-
-/// Slots gathered before they are passed on: more than most bursts make.
-const STAGED: usize = 256;
 
 /// A worker's journal.
 #[derive(Debug)]
@@ -34,10 +31,11 @@ pub(super) struct Journal {
     overruns: u64,
 }
 
+#[inline(always)]
 fn share<F: Family>(session: &Session<F>) -> Option<(Share, Protocol)> {
     let protocol = Protocol::from_number(session.protocol())?;
-    let ends = [Direction::Inbound, Direction::Outbound].map(|direction| session.arriving(direction));
-    Some((Share::new(&ends[0], &ends[1], protocol), protocol))
+    let hash = |direction| agreed_hash(&session.arriving(direction), protocol);
+    Some((Share::new(hash(Direction::Inbound), hash(Direction::Outbound)), protocol))
 }
 
 impl Journal {
@@ -45,7 +43,7 @@ impl Journal {
         Self {
             capacity: ring.buffer().capacity(),
             ring,
-            stage: Stage::new(STAGED),
+            stage: Stage::default(),
             digests: Digests::new(ownership.count()),
             ownership,
             worker,
@@ -55,10 +53,10 @@ impl Journal {
         }
     }
 
-    /// A session is in the table, opened here or taken from the peer.
-    pub(super) fn opened<F: Family>(&mut self, session: &Session<F>) {
-        let Some((share, protocol)) = share(session) else { return };
-        self.digests.add(session.instance(), share, session.state.phase());
+    /// A session is in the table, opened here or taken from the peer; `inbound` is the agreed hash of its client's tuple.
+    pub(super) fn opened<F: Family>(&mut self, session: &Session<F>, protocol: Protocol, inbound: u64) {
+        let outbound = agreed_hash(&session.arriving(Direction::Outbound), protocol);
+        self.digests.add(session.instance(), Share::new(inbound, outbound), session.state.phase());
         let change = Change::Insert {
             inbound: session.arriving(Direction::Inbound),
             state: session.state,
@@ -108,9 +106,9 @@ impl Journal {
 
     #[inline(always)]
     fn add<F: Family>(&mut self, record: &SessionRecord<F>) {
-        if !self.stage.session(record) {
+        self.stage.session(record);
+        if self.stage.is_full() {
             self.flush();
-            self.stage.session(record);
         }
     }
 
@@ -140,9 +138,9 @@ impl Journal {
     }
 
     fn pack(&mut self, packed: &Packed) {
-        if !self.stage.packed(packed) {
+        self.stage.packed(packed);
+        if self.stage.is_full() {
             self.flush();
-            self.stage.packed(packed);
         }
     }
 

@@ -186,7 +186,7 @@ fn try_open<F: WorkerFamily>(
     tally.add(Counter::SessionsOpened, 1);
     backends.opened(backend.id);
     if let Some(journal) = journal {
-        journal.opened(&session);
+        journal.opened(&session, flow.protocol, client.flow);
     }
     if slot_back == NextHopId::UNKNOWN {
         // Asked now, the reply need not wait.

@@ -31,12 +31,10 @@ pub struct Share {
 }
 
 impl Share {
-    /// Of the session between these two tuples.
+    /// Of the session with these agreed hashes: of its client's tuple, and of its replies'.
     #[inline]
-    pub fn new<F: Family>(inbound: &Tuple<F>, outbound: &Tuple<F>, protocol: Protocol) -> Self {
-        let reply = agreed_hash(outbound, protocol);
-        let identity = reply ^ agreed_hash(inbound, protocol).rotate_left(31);
-        Self { range: range_of_hash(reply), identity }
+    pub const fn new(inbound: u64, outbound: u64) -> Self {
+        Self { range: range_of_hash(outbound), identity: outbound ^ inbound.rotate_left(31) }
     }
 
     /// Its range.
@@ -79,7 +77,7 @@ impl Digests {
 
     #[inline]
     fn of(&mut self, instance: InstanceId, share: Share) -> Option<&mut Digest> {
-        self.ranges.get_mut(instance.index())?.get_mut(usize::from(share.range))
+        Some(&mut self.ranges.get_mut(instance.index())?[usize::from(share.range) % RANGES])
     }
 
     /// A session is here.
@@ -127,9 +125,12 @@ mod tests {
 
     fn share(client: u16, local: u16) -> Share {
         let address = |last: u8| std::net::IpAddr::from([10, 0, 0, last]);
-        let inbound = Tuple::<V4>::new((address(1), client), (address(2), 80)).unwrap();
-        let outbound = Tuple::new((address(3), 8080), (address(4), local)).unwrap();
-        Share::new(&inbound, &outbound, Protocol::Tcp)
+        let hash =
+            |source, destination| agreed_hash(&Tuple::<V4>::new(source, destination).unwrap(), Protocol::Tcp);
+        Share::new(
+            hash((address(1), client), (address(2), 80)),
+            hash((address(3), 8080), (address(4), local)),
+        )
     }
 
     #[test]
