@@ -86,9 +86,9 @@ const ROUNDS: usize = 30;
 /// Life of a session, in virtual milliseconds; ageing comes round in as long.
 const LIFE_MS: u32 = 1_000;
 /// Packets of a turn.
-const BURST: u64 = crate::port::BURST as u64;
+const BATCH: u64 = crate::port::BATCH as u64;
 /// Sessions opened between two waits: their records, eight slots over IPv6, fit the journal.
-const CHUNK: u64 = 64 * BURST;
+const CHUNK: u64 = 32 * BATCH;
 const _: () = assert!(8 * CHUNK < JOURNAL as u64);
 /// Slots of the journal, as a node has.
 const JOURNAL: usize = 32_768;
@@ -133,12 +133,12 @@ impl<F: Mapped> Opener<F> {
             vip: None,
         };
         let extras = Extras { capacity: Some(5 * sessions / 2), sync, opening_ms: LIFE_MS };
-        let port = Replay::new(4096, BURST as usize);
+        let port = Replay::new(4096, BATCH as usize);
         let ports = (vec![port], vec![facts(PortId(0), OURS, false)]);
         let mut rig =
             Rig::<F, _>::with(shape, ports.0, ports.1, extras).map_err(|error| error.to_string())?;
         rig.deck().load(shape.clients_frames::<F>(OURS, flags::SYN), 0);
-        let turn_nanos = u64::from(LIFE_MS) * 1_000_000 * BURST / sessions as u64;
+        let turn_nanos = u64::from(LIFE_MS) * 1_000_000 * BATCH / sessions as u64;
         Ok(Self { rig, now: Instant::ZERO, turn_nanos, clock: quanta::Clock::new(), empty_looks: None })
     }
 
@@ -153,7 +153,7 @@ impl<F: Mapped> Opener<F> {
         }
         self.rig.deck().remaining = CHUNK;
         let begun = self.clock.raw();
-        for _ in 0..CHUNK / BURST {
+        for _ in 0..CHUNK / BATCH {
             self.now = self.now + crate::types::Duration::from_nanos(self.turn_nanos);
             self.rig.worker.turn(self.now);
         }

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     packet::{V4, V6},
     plane::Mapped,
-    port::BURST,
+    port::BATCH,
     types::{Duration, PortId, Protocol},
 };
 use serde::Serialize;
@@ -32,7 +32,7 @@ pub struct Forward {
     pub services: u32,
     /// Backends of the service.
     pub backends: u32,
-    /// Packets a receive call gives, at most: 1 shows what a lone packet costs, from its receive call to its
+    /// Packets that come together, at most: 1 shows what a lone packet costs, from its receive call to its
     /// transmit call and to the end of the turn.
     pub burst: usize,
     /// Workers, each on a core of its own and with its own frames and sessions.
@@ -53,7 +53,7 @@ impl Default for Forward {
             seconds: 5.0,
             services: 1,
             backends: 3,
-            burst: BURST,
+            burst: BATCH,
             workers: 1,
             replace: false,
             vip: None,
@@ -78,7 +78,7 @@ pub struct ForwardReport {
     pub flows: usize,
     /// Memory a session, index included.
     pub bytes_per_session: f64,
-    /// Packets a receive call gives, at most.
+    /// Packets that come together, at most.
     pub burst: usize,
     /// Workers.
     pub workers: usize,

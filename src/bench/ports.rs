@@ -10,7 +10,7 @@ use crate::{
     dpdk::{Device, Eal, EalOptions, Host, Mbuf, Nic, OpenOptions, Pool, PoolOptions, Queue, cycles},
     packet::{V4, V6},
     plane::Mapped,
-    port::{Burst, Packet, Port, PortFacts},
+    port::{BURST, Burst, Packet, Port, PortFacts},
     types::PortId,
 };
 use std::path::Path;
@@ -44,7 +44,7 @@ impl Port for Primed {
         if self.dealing {
             return self.deal(burst);
         }
-        self.queue.receive_at_most(self.burst, burst)
+        self.queue.receive_at_most(self.burst.saturating_sub(burst.len()).min(BURST), burst)
     }
 
     #[inline]

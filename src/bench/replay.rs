@@ -3,7 +3,7 @@
 
 use super::deck::{Dealer, Deck, Line};
 use crate::{
-    port::{Burst, Checksum, Packet, Port},
+    port::{BURST, Burst, Checksum, Packet, Port},
     types::Instant,
 };
 
@@ -155,7 +155,7 @@ impl Port for Replay {
     #[inline(always)]
     fn receive(&mut self, burst: &mut Burst<Box<Frame>>) -> usize {
         let length = self.deck.length();
-        let room = self.burst.min(burst.remaining_capacity());
+        let room = self.burst.saturating_sub(burst.len()).min(BURST);
         let wanted = room.min(usize::try_from(self.deck.remaining).unwrap_or(room));
         for count in 0..wanted {
             let Some(mut frame) = self.free.take() else { return count };

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     packet::{Family, Tuple},
-    port::{Burst, Checksum, Packet, Port},
+    port::{BURST, Burst, Checksum, Packet, Port},
     types::Instant,
 };
 use hdrhistogram::Histogram;
@@ -176,7 +176,7 @@ const NEW: u64 = 1 << 63;
 
 impl<F: Family> Wire<F> {
     pub(super) fn new(shape: Shape) -> Self {
-        let replay = Replay::new(4 * usize::from(DESCRIPTORS), crate::port::BURST);
+        let replay = Replay::new(4 * usize::from(DESCRIPTORS), BURST);
         Self { replay, live: None, shape, clock: quanta::Clock::new(), family: PhantomData }
     }
 
@@ -322,7 +322,7 @@ impl<F: Family> Port for Wire<F> {
         };
         let now = live.settle(begun);
         live.arrive::<F>(now, &self.shape, || replay.allocate());
-        let count = live.queue.len().min(burst.remaining_capacity());
+        let count = live.queue.len().min(burst.remaining_capacity()).min(BURST);
         burst.extend(live.queue.drain(..count));
         live.resume(self.clock.raw());
         count

@@ -8,7 +8,7 @@ use crate::{
         Bfd, Connect, Failover, Forward, Frames, Load, LoadReport, bfd, capture, connect, cumulative,
         failover, forward, limits, load,
     },
-    port::BURST,
+    port::BATCH,
     types::{Mac, Protocol},
 };
 use clap::{Args, Subcommand, value_parser};
@@ -31,8 +31,8 @@ pub(super) enum Bench {
         /// Backends of the service
         #[arg(long, default_value_t = 3, value_parser = within(limits::BACKENDS))]
         backends: u32,
-        /// Packets a receive call gives, at most; 1 shows what a lone packet costs
-        #[arg(long, default_value_t = BURST, value_parser = within(1..=BURST))]
+        /// Packets that come together, at most; 1 shows what a lone packet costs
+        #[arg(long, default_value_t = BATCH, value_parser = within(1..=BATCH))]
         burst: usize,
         /// Workers, each on a core of its own with as many sessions
         #[arg(long, default_value_t = 1, conflicts_with = "ports", value_parser = within(limits::WORKERS))]

@@ -9,12 +9,16 @@ use crate::{
 };
 use arrayvec::ArrayVec;
 
-/// Packets a queue gives or takes at once. 32: descriptors of one burst stay in the first-level cache together
-/// with the headers and table lines they lead to.
+/// Packets a queue is asked for at once: what every driver can give. Some of those with vector code give no more
+/// however many are wanted, and fewer than were asked for must mean that the queue is empty.
 pub const BURST: usize = 32;
 
-/// Up to [`BURST`] packets, owned.
-pub type Burst<P> = ArrayVec<P, BURST>;
+/// Packets a worker decides together: more wait for memory at the same time, and still they, their headers and the
+/// table lines they lead to stay in the first-level cache.
+pub const BATCH: usize = 2 * BURST;
+
+/// Up to [`BATCH`] packets, owned.
+pub type Burst<P> = ArrayVec<P, BATCH>;
 
 /// What a NIC found out about a received packet's checksums.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     packet::{ETHER_IPV4, ETHER_IPV6, ETHER_VLAN, Exception, Family, Flow, V4, V6},
     plane::Counter,
-    port::{BURST, Burst, Checksum, Packet, Port},
+    port::{BATCH, Burst, Checksum, Packet, Port},
     session::{Reference, Table},
     types::{DropReason, Mac},
 };
@@ -29,7 +29,7 @@ enum Stage {
     Aside(Exception),
 }
 
-type Stages = ArrayVec<Stage, BURST>;
+type Stages = ArrayVec<Stage, BATCH>;
 
 /// A plain packet whose session is being sought.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use crate::{
     plane::{
         BackendCounters, Counter, Examined, Links, NextHops, Ownership, ProbePorts, Relay, Routes, Tally,
     },
-    port::{BURST, PortFacts},
+    port::{BATCH, PortFacts},
     service::{Backend, Service, ServiceTable},
     session::{Direction, Fragments, LocalAddresses, LocalPorts, Session, Storage, Table, Timeouts},
     types::{
@@ -141,7 +141,7 @@ pub(super) struct Context {
     /// Datagrams in fragments so far.
     datagrams: u32,
     /// Next hops that replies will need.
-    pub(super) wanted: ArrayVec<HopKey, BURST>,
+    pub(super) wanted: ArrayVec<HopKey, BATCH>,
     /// Where sessions are told to the peer; `None` without one.
     pub(super) journal: Option<Box<Journal>>,
     /// Since when this node owns each instance.
@@ -150,7 +150,7 @@ pub(super) struct Context {
 
 /// While the worker is behind, one session may be opened in so many bursts. One that is opened alone waits for memory
 /// several times and takes as long as forwarding twenty packets: those that are there keep most of the worker's time.
-const BURSTS_AN_OPENING: u32 = 8;
+const BURSTS_AN_OPENING: u32 = 4;
 
 impl Context {
     /// A burst begins.
@@ -160,7 +160,7 @@ impl Context {
             self.bursts_behind = self.bursts_behind.wrapping_add(1);
             self.openings = self.bursts_behind.is_multiple_of(BURSTS_AN_OPENING) as usize;
         } else {
-            self.openings = BURST;
+            self.openings = BATCH;
         }
     }
 
@@ -386,8 +386,9 @@ pub(super) struct Core {
 
 /// Every session is looked at about once in so many milliseconds, while turns have room for it.
 const AGE_ROUND_MS: usize = 1_000;
-/// Entries of each table aged in one turn, at most: bounded work, a microsecond or two.
-const AGE_PER_TURN: usize = 64;
+/// Entries of each table aged in one turn, at most: bounded work, a few microseconds. Twice the sessions that a batch can
+/// open, so that as many end.
+const AGE_PER_TURN: usize = 2 * BATCH;
 
 /// A session that was idle for less keeps its next hops in mind.
 const FRESH_MS: u32 = 30_000;
@@ -436,7 +437,7 @@ impl Core {
             lease_holds: true,
             behind: false,
             bursts_behind: 0,
-            openings: BURST,
+            openings: BATCH,
             newcomers: false,
             ping_witness: settings.ping_witness,
             probes: settings.probes,

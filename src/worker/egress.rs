@@ -2,7 +2,7 @@
 
 use crate::{
     plane::{Counter, Links, Tally},
-    port::{BURST, Burst, Packet, Port},
+    port::{BATCH, Burst, Packet, Port},
     types::{DropReason, PortId},
 };
 use std::sync::Arc;
@@ -29,7 +29,7 @@ impl<P: Packet> Egress<P> {
         ports: &mut [Q],
         tally: &mut Tally,
     ) {
-        if self.gathered + count > BURST {
+        if self.gathered + count > BATCH {
             self.flush(ports, tally);
         }
     }

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     plane::{Counter, Examined, Links, Relay, Tally},
-    port::{BURST, Burst, Packet, Port},
+    port::{BATCH, BURST, Burst, Packet, Port},
     types::{DropReason, PortId},
 };
 use arrayvec::ArrayVec;
@@ -140,7 +140,7 @@ impl<P: Port> Exits<P> {
 
     /// Asks the control core for next hops.
     #[inline]
-    pub(super) fn request_all(&mut self, wanted: &mut ArrayVec<HopKey, BURST>) {
+    pub(super) fn request_all(&mut self, wanted: &mut ArrayVec<HopKey, BATCH>) {
         while let Some(key) = wanted.pop() {
             self.rings.request(key);
         }

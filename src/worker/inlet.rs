@@ -7,7 +7,7 @@
 
 use crate::{
     plane::Queue,
-    port::{BURST, Burst, Port},
+    port::{BATCH, BURST, Burst, Port},
     types::Instant,
 };
 use std::collections::VecDeque;
@@ -35,7 +35,7 @@ pub(super) struct Inlet<P> {
 impl<P> Inlet<P> {
     /// A queue of so many descriptors.
     pub(super) fn new(descriptors: u16) -> Self {
-        let half = usize::from(descriptors / 2).max(BURST);
+        let half = usize::from(descriptors / 2).max(BATCH);
         Self {
             reckoning: Queue::new(descriptors.into(), u32::from(descriptors) + half as u32),
             ahead: VecDeque::with_capacity(half),
@@ -59,8 +59,11 @@ impl<P> Inlet<P> {
         if !self.ahead.is_empty() {
             return self.next_ahead(burst, now);
         }
-        let packets = port.receive(burst);
-        if packets < BURST {
+        let mut packets = port.receive(burst);
+        if packets >= BURST {
+            packets += port.receive(burst);
+        }
+        if packets < BATCH {
             (self.unmeasured, self.enough, self.behind) = (0, self.half, false);
         } else {
             self.unmeasured += packets;
@@ -68,7 +71,7 @@ impl<P> Inlet<P> {
                 self.measure(port);
             }
         }
-        self.reckoning.after(packets, BURST, now)
+        self.reckoning.after(packets, BATCH, now)
     }
 
     /// Packets come faster than they are taken: the queue was found half full, and since then neither empty nor nearly so.
@@ -90,7 +93,7 @@ impl<P> Inlet<P> {
 
     #[cold]
     fn next_ahead(&mut self, burst: &mut Burst<P>, now: Instant) -> Option<Instant> {
-        let packets = self.ahead.len().min(BURST);
+        let packets = self.ahead.len().min(BATCH);
         burst.extend(self.ahead.drain(..packets));
         self.reckoning.after(packets, packets, now)
     }
@@ -105,7 +108,7 @@ impl<P> Inlet<P> {
 
     /// Whether there was so much.
     fn take_half(&mut self, port: &mut impl Port<Packet = P>) -> bool {
-        while self.ahead.len() + BURST <= self.half {
+        while self.ahead.len() + BATCH <= self.half {
             let mut burst = Burst::new();
             let packets = port.receive(&mut burst);
             self.ahead.extend(burst);

@@ -33,7 +33,7 @@ impl<P: Port> Exits<P> {
         self.flush(tally);
         let Some(queue) = self.ports.get_mut(out.index()) else { return };
         while !pieces.is_empty() {
-            let mut burst: Burst<_> = pieces.drain(..pieces.len().min(crate::port::BURST)).collect();
+            let mut burst: Burst<_> = pieces.drain(..pieces.len().min(crate::port::BATCH)).collect();
             let made = burst.len() as u64;
             let sent = queue.transmit(&mut burst) as u64;
             tally.add(Counter::FragmentsMade, sent);

@@ -3,7 +3,7 @@
 use crate::{EAL, frame, open, packet, pool, received};
 use hitless::{
     dpdk::{Mbuf, OpenOptions},
-    port::{BURST, Burst, Packet, Port},
+    port::{BATCH, BURST, Burst, Packet, Port},
 };
 use std::{env, fs, path::PathBuf, process};
 
@@ -33,12 +33,13 @@ fn received_packets_are_appended_up_to_the_room() {
         let queue = &mut port.queues[0];
         let mut sent: Burst<Mbuf> = (0..BURST).map(|number| packet(queue, &frame(number))).collect();
         assert_eq!(queue.transmit(&mut sent), BURST);
-        let mut burst: Burst<Mbuf> = (100..105).map(|number| packet(queue, &frame(number))).collect();
+        let held = 100..100 + BATCH - BURST + 5;
+        let mut burst: Burst<Mbuf> = held.clone().map(|number| packet(queue, &frame(number))).collect();
         assert_eq!(queue.receive(&mut burst), BURST - 5);
-        let expected = (100..105).chain(0..BURST - 5).map(frame);
+        let expected = held.chain(0..BURST - 5).map(frame);
         assert!(burst.iter().map(|packet| packet.data().to_vec()).eq(expected));
         assert_eq!(queue.receive(&mut burst), 0);
-        burst.truncate(BURST - 10);
+        burst.truncate(BATCH - 10);
         assert_eq!(queue.receive(&mut burst), 5);
         assert_eq!(burst.last().map(|packet| packet.data().to_vec()), Some(frame(BURST - 1)));
     }
