@@ -68,8 +68,12 @@ impl Attached {
         if result >= 0 {
             return Ok(());
         }
-        let (device, reason) = (self.name.clone(), error_text(-result));
-        Err(DeviceError::Step { device, step, reason, log: log::excerpt(mark) })
+        let (device, log) = (self.name.clone(), log::excerpt(mark));
+        // net_af_xdp makes its rings when a queue is set up.
+        if log::mentions(mark, "umem") && Host::read(Path::new("/")).memlock.is_some() {
+            return Err(DeviceError::LockedMemory { device, log });
+        }
+        Err(DeviceError::Step { device, step, reason: error_text(-result), log })
     }
 
     pub(super) fn info(&self) -> Result<ffi::hl_device_info, DeviceError> {

@@ -1,6 +1,6 @@
 //! Starts that cannot succeed, and what the user is told.
 
-use crate::{PATIENCE, World};
+use crate::{AF_XDP, PATIENCE, World};
 use hitless_lab::{Host, Lab, NodeConfig, Signal};
 use std::{fs, process::Output};
 
@@ -89,6 +89,21 @@ fn no_rights_are_named() {
     let said = String::from_utf8(stderr).unwrap();
     assert_eq!(status.code(), Some(1), "{said}");
     assert!(said.contains("CAP_NET_RAW") || said.contains("root"), "{said}");
+}
+
+#[test]
+fn locked_memory_that_af_xdp_wants_is_named() {
+    let mut lab = Lab::new().expect("the lab needs root");
+    let host = lab.machine("lb1", 11).unwrap();
+    let file = lab.folder().join("locked.toml");
+    let config = NodeConfig { device: AF_XDP, ..NodeConfig::default() };
+    fs::write(&file, config.text(&host, lab.folder())).unwrap();
+    let mut command = host.namespace.command("prlimit");
+    command.args(["--memlock=65536", "setpriv", "--bounding-set", "-ipc_lock", "--inh-caps", "-ipc_lock"]);
+    let Output { status, stderr, .. } = command.arg(BINARY).arg("run").arg("-c").arg(&file).output().unwrap();
+    let said = String::from_utf8(stderr).unwrap();
+    assert_eq!(status.code(), Some(1), "{said}");
+    assert!(said.contains("`net_af_xdp0` locks its rings") && said.contains("CAP_IPC_LOCK"), "{said}");
 }
 
 #[test]
