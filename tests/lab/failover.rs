@@ -97,7 +97,10 @@ fn connections_survive_on_af_xdp() {
     let mut pair = Pair::with(|config, own| {
         (NodeConfig { device: AF_XDP, ..config }, format!("priority = {}", 200 - 100 * own))
     });
-    let mut idle: Vec<_> = (0..100).map(|_| pair.client.namespace.enter(connect)).collect();
+    const CONNECTIONS: u64 = 100;
+    let mut idle: Vec<_> = (0..CONNECTIONS).map(|_| pair.client.namespace.enter(connect)).collect();
+    // What opened in the last milliseconds of a node may die with it: the stream is not waited for.
+    pair.nodes[1].wait_for_counter("sessions_synced", |synced| synced >= CONNECTIONS, PATIENCE).unwrap();
     pair.nodes[0].program.kill();
     pair.nodes[1].wait_for_state("MASTER", PATIENCE).unwrap();
     for (number, stream) in idle.iter_mut().enumerate() {
