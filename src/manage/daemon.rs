@@ -62,14 +62,15 @@ pub fn run(file: &Path, config: Config, log: Arc<dyn LogSwitch>) -> Result<(), N
         runtime.block_on(async { Health::start(Arc::clone(&shared), changes.clone(), Arc::clone(&events)) });
     let api = Api::new(shared, changes, events, ha, log);
     let scheme = if options.tls.is_some() { "https" } else { "http" };
+    // Before anybody can know that the node is up, and so send one.
+    let mut signals = runtime.block_on(async { Signals::new() }).map_err(NodeError::Thread)?;
     // The API opens when rules can take effect, not before: controllers take an answer for readiness.
     let listener = runtime.block_on(async { claim.listen() }).map_err(listen)?;
     info!("API on {scheme}://{address}");
     let (stop, stopped) = watch::channel(false);
     let server = runtime.spawn(server::serve(listener, api::router(Arc::clone(&api)), options, stopped));
     supervisor.ready();
-    let mut stops = runtime.block_on(async { Stops::new() }).map_err(NodeError::Thread)?;
-    let watched = runtime.block_on(watch_over(&node, &api, pair.as_ref(), file, (&supervisor, &mut stops)));
+    runtime.block_on(watch_over(&node, &api, pair.as_ref(), file, (&supervisor, &mut signals)));
     info!("stopping");
     supervisor.stopping();
     let ending = async {
@@ -83,11 +84,11 @@ pub fn run(file: &Path, config: Config, log: Arc<dyn LogSwitch>) -> Result<(), N
     runtime.block_on(async {
         tokio::select! {
             _ = ending => {}
-            () = stops.next() => info!("stopping at once"),
+            () = signals.stops.next() => info!("stopping at once"),
         }
     });
     node.stop();
-    watched.map_err(NodeError::Thread)
+    Ok(())
 }
 
 fn options(config: &Config) -> Result<server::Options, NodeError> {
@@ -230,7 +231,20 @@ fn tell_events(node: &Node, api: &Api, pair: Option<&Pair>) {
     }
 }
 
-/// The signals that ask for an end. None is missed from the first on.
+/// The signals that a node acts on. None is missed once this is there; before, they end the process.
+struct Signals {
+    stops: Stops,
+    /// To take the configuration's file again.
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self { stops: Stops::new()?, hang_up: signal(SignalKind::hangup())? })
+    }
+}
+
+/// Those that ask for an end.
 struct Stops {
     terminate: Signal,
     interrupt: Signal,
@@ -258,9 +272,8 @@ async fn watch_over(
     api: &Api,
     pair: Option<&Pair>,
     file: &Path,
-    (supervisor, stops): (&Supervisor, &mut Stops),
-) -> io::Result<()> {
-    let mut hang_up = signal(SignalKind::hangup())?;
+    (supervisor, Signals { stops, hang_up }): (&Supervisor, &mut Signals),
+) {
     let mut events = interval(Duration::from_millis(20));
     let mut ports = interval(Duration::from_millis(200));
     let mut beats = interval(supervisor.beat().unwrap_or(UNWATCHED));
@@ -288,7 +301,7 @@ async fn watch_over(
                 drop(reload(api, file).await);
                 supervisor.ready();
             }
-            () = stops.next() => return Ok(()),
+            () = stops.next() => return,
         }
     }
 }
