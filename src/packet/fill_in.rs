@@ -13,8 +13,9 @@ pub fn fill_in_checksums(ip: &mut [u8], datagram: &Datagram) {
     let whole = datagram.fragment.is_none_or(|fragment| fragment.is_atomic());
     let Some(message) = ip.get_mut(datagram.l4_offset..datagram.end).filter(|_| whole) else { return };
     match Protocol::from_number(datagram.protocol) {
-        Some(Protocol::Tcp) => internet(message, 16, datagram),
-        Some(Protocol::Udp) => internet(message, 6, datagram),
+        Some(Protocol::Tcp) => internet(message, 16, 0, datagram),
+        // RFC 768: zero would say that there is none.
+        Some(Protocol::Udp) => internet(message, 6, 0xffff, datagram),
         Some(Protocol::Sctp) => sctp::fill_in(message),
         None => {}
     }
@@ -27,13 +28,13 @@ fn header(ip: &mut [u8], length: usize) {
     bytes::write(header, 10, checksum.to_ne_bytes());
 }
 
-fn internet(message: &mut [u8], at: usize, datagram: &Datagram) {
+/// Fills in the field `at` so many bytes; a checksum of zero is written as `zero`.
+fn internet(message: &mut [u8], at: usize, zero: u16, datagram: &Datagram) {
     bytes::write(message, at, [0, 0]);
     let length = u16::try_from(message.len()).unwrap_or(u16::MAX);
     let pseudo = pseudo_header_sum(datagram.source, datagram.destination, datagram.protocol, length);
     let checksum = match !checksum::fold(checksum::sum(message) + u32::from(pseudo)) {
-        // RFC 768: zero would say that there is none. To TCP both are one.
-        0 => 0xffff,
+        0 => zero,
         checksum => checksum,
     };
     bytes::write(message, at, checksum.to_ne_bytes());
