@@ -80,7 +80,8 @@ pub trait Port: Send {
     /// Its packets.
     type Packet: Packet;
 
-    /// Appends what has arrived, up to the room in `burst`; returns how many.
+    /// Appends what has arrived, up to the room in `burst`; returns how many. With room for [`BURST`], fewer than that mean
+    /// that nothing is left in the queue.
     fn receive(&mut self, burst: &mut Burst<Self::Packet>) -> usize;
 
     /// Sends from the front of `burst` and removes what was sent; returns how many. What stays did not fit.

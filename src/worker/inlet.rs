@@ -60,6 +60,7 @@ impl<P> Inlet<P> {
             return self.next_ahead(burst, now);
         }
         let mut packets = port.receive(burst);
+        // No queue is asked for a batch at once.
         if packets >= BURST {
             packets += port.receive(burst);
         }
