@@ -5,7 +5,7 @@ use super::{Control, outlet::Reception};
 use crate::{
     packet::{Datagram, Ethernet, IP_UDP, bytes},
     plane::{Examined, Queue},
-    port::{BURST, Burst, Packet, Port},
+    port::{Burst, LEFT_BEHIND, Packet, Port, is_short},
     protocol::{
         bfd::{ECHO_PORT, MULTI_HOP_PORT, SINGLE_HOP_PORT},
         pair::SYNC_PORT,
@@ -43,7 +43,7 @@ pub(super) struct Listening {
 
 impl Listening {
     pub(super) const fn new(descriptors: u16) -> Self {
-        let queue = Queue::new(descriptors as u32, descriptors as u32);
+        let queue = Queue::new(descriptors as u32, descriptors as u32, LEFT_BEHIND as u32);
         Self { queue, until: Instant::ZERO, overruns: 0, judged_until: Instant::ZERO }
     }
 }
@@ -82,7 +82,7 @@ impl<P: Port> Control<P> {
             let mut burst = Burst::new();
             let Some(received) = self.outlet.receive(id, &mut burst) else { return found };
             if let Some(listening) = self.listening.get_mut(port)
-                && let Some(until) = listening.queue.after(received, BURST, now)
+                && let Some(until) = listening.queue.after(received, is_short(received), now)
             {
                 listening.until = until;
                 listening.overruns += u64::from(listening.queue.take_overrun());
@@ -91,7 +91,8 @@ impl<P: Port> Control<P> {
             for packet in burst {
                 self.hear_packet(id, packet, now, now);
             }
-            if received < BURST {
+            // Only nothing means that nothing is left.
+            if received == 0 {
                 break;
             }
         }

@@ -10,8 +10,18 @@ use crate::{
 use arrayvec::ArrayVec;
 
 /// Packets a queue is asked for at once: what every driver can give. Some of those with vector code give no more
-/// however many are wanted, and fewer than were asked for must mean that the queue is empty.
+/// however many are wanted.
 pub const BURST: usize = 32;
+
+/// Packets at the end of a queue that a driver may leave behind though they were asked for: virtio goes on at the start of a
+/// cache line of four descriptors.
+pub const LEFT_BEHIND: usize = 3;
+
+/// Whether a queue that was asked for [`BURST`] packets and gave so many has none left but [`LEFT_BEHIND`] of the newest.
+#[inline]
+pub const fn is_short(count: usize) -> bool {
+    count + LEFT_BEHIND < BURST
+}
 
 /// Packets a worker decides together: more wait for memory at the same time, and still they, their headers and the
 /// table lines they lead to stay in the first-level cache.
@@ -80,8 +90,8 @@ pub trait Port: Send {
     /// Its packets.
     type Packet: Packet;
 
-    /// Appends what has arrived, up to the room in `burst`; returns how many. With room for [`BURST`], fewer than that mean
-    /// that nothing is left in the queue.
+    /// Appends what has arrived, up to the room in `burst`; returns how many. With room for [`BURST`], [`is_short`] tells whether
+    /// that was all.
     fn receive(&mut self, burst: &mut Burst<Self::Packet>) -> usize;
 
     /// Sends from the front of `burst` and removes what was sent; returns how many. What stays did not fit.

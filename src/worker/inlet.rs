@@ -7,7 +7,7 @@
 
 use crate::{
     plane::Queue,
-    port::{BATCH, BURST, Burst, Port},
+    port::{BATCH, Burst, LEFT_BEHIND, Port, is_short},
     types::Instant,
 };
 use std::collections::VecDeque;
@@ -37,7 +37,11 @@ impl<P> Inlet<P> {
     pub(super) fn new(descriptors: u16) -> Self {
         let half = usize::from(descriptors / 2).max(BATCH);
         Self {
-            reckoning: Queue::new(descriptors.into(), u32::from(descriptors) + half as u32),
+            reckoning: Queue::new(
+                descriptors.into(),
+                u32::from(descriptors) + half as u32,
+                LEFT_BEHIND as u32,
+            ),
             ahead: VecDeque::with_capacity(half),
             half,
             unmeasured: 0,
@@ -59,12 +63,15 @@ impl<P> Inlet<P> {
         if !self.ahead.is_empty() {
             return self.next_ahead(burst, now);
         }
-        let mut packets = port.receive(burst);
+        let mut last = port.receive(burst);
+        let mut packets = last;
         // No queue is asked for a batch at once.
-        if packets >= BURST {
-            packets += port.receive(burst);
+        if !is_short(last) && !burst.is_full() {
+            last = port.receive(burst);
+            packets += last;
         }
-        if packets < BATCH {
+        let short = is_short(last);
+        if short {
             (self.unmeasured, self.enough, self.behind) = (0, self.half, false);
         } else {
             self.unmeasured += packets;
@@ -72,7 +79,7 @@ impl<P> Inlet<P> {
                 self.measure(port);
             }
         }
-        self.reckoning.after(packets, BATCH, now)
+        self.reckoning.after(packets, short, now)
     }
 
     /// Packets come faster than they are taken: the queue was found half full, and since then neither empty nor nearly so.
@@ -96,7 +103,7 @@ impl<P> Inlet<P> {
     fn next_ahead(&mut self, burst: &mut Burst<P>, now: Instant) -> Option<Instant> {
         let packets = self.ahead.len().min(BATCH);
         burst.extend(self.ahead.drain(..packets));
-        self.reckoning.after(packets, packets, now)
+        self.reckoning.after(packets, false, now)
     }
 
     #[cold]
@@ -113,7 +120,7 @@ impl<P> Inlet<P> {
             let mut burst = Burst::new();
             let packets = port.receive(&mut burst);
             self.ahead.extend(burst);
-            if packets < BURST {
+            if is_short(packets) {
                 return false;
             }
         }
