@@ -1,6 +1,7 @@
 //! `hitless bench forward`: what a packet of an established session costs.
 
 use super::{
+    floor::Floor,
     measure::{Piece, SAMPLE, Undisturbed, each, median, swap_macs, timed},
     replace::{Replacing, replacing},
     replay::Replay,
@@ -74,6 +75,9 @@ pub struct ForwardReport {
     pub cycles_per_packet: f64,
     /// The same packets through a loop that only swaps MAC addresses.
     pub baseline_cycles_per_packet: f64,
+    /// The same loop, which also reads a line of an index and writes a session of tables as large: the packet's memory, and
+    /// nothing decided.
+    pub memory_cycles_per_packet: f64,
     /// Sessions of a worker.
     pub flows: usize,
     /// Memory a session, index included.
@@ -92,9 +96,9 @@ pub struct ForwardReport {
     pub disturbed_percent: f64,
     /// TSC ticks a second.
     pub tsc_hz: f64,
-    /// Cycles a packet of each piece of the run, and of the baseline's, for a plot.
+    /// Cycles a packet of each piece of the run, of the baseline's and of the memory's, for a plot.
     #[serde(skip)]
-    pub each: [Vec<f64>; 2],
+    pub each: [Vec<f64>; 3],
 }
 
 /// Rounds of each kind, in turn, so that a slow moment of the machine meets all kinds.
@@ -146,6 +150,7 @@ fn measure<F: Mapped>(what: &Forward) -> Result<ForwardReport, String> {
 #[derive(Debug)]
 pub struct Lane<F: Mapped> {
     rig: Rig<F, Replay>,
+    floor: Floor<F>,
 }
 
 /// What a worker did, and how long each piece took in seconds.
@@ -153,6 +158,7 @@ pub struct Lane<F: Mapped> {
 struct Laps {
     together: Vec<Piece>,
     baseline: Vec<Piece>,
+    memory: Vec<Piece>,
     /// Seconds a packet in each round: with all workers, and alone.
     rounds: Vec<f64>,
     alone: Vec<f64>,
@@ -175,8 +181,9 @@ impl<F: Mapped> Lane<F> {
         deck.record(SAMPLE, length);
         rig.drain();
         let sample = rig.deck().recorded();
+        let floor = Floor::new(rig.shape.flows).map_err(|error| error.to_string())?;
         match rig.sample_is_right(&sample, length) {
-            true => Ok(Self { rig }),
+            true => Ok(Self { floor, rig }),
             false => Err("a forwarded packet is wrong: please report this with the command".into()),
         }
     }
@@ -191,10 +198,8 @@ impl<F: Mapped> Lane<F> {
             laps.rounds.push(median(&each(&ours)));
             laps.together.extend(ours);
             barrier.wait();
-            laps.baseline.extend(timed(slice / 4.0, |frames| {
-                self.rig.deck().remaining = frames;
-                swap_macs(&mut self.rig.worker.ports_mut()[0], frames)
-            }));
+            laps.baseline.extend(timed(slice / 4.0, |frames| self.swap_macs(frames, |_, _| ())));
+            laps.memory.extend(timed(slice / 4.0, |frames| self.swap_macs(frames, Floor::visit)));
             for turn in 0..workers {
                 barrier.wait();
                 if turn == number && workers > 1 {
@@ -202,8 +207,8 @@ impl<F: Mapped> Lane<F> {
                 }
             }
         }
-        if what.replace && number == 0 {
-            laps.replacing = Some(replacing(&mut self.rig, what.seconds, super::tsc_hz()));
+        if let Some(mut services) = self.rig.services.take_if(|_| what.replace && number == 0) {
+            laps.replacing = Some(replacing(&mut self.rig, &mut services, what.seconds, super::tsc_hz()));
         }
         laps
     }
@@ -218,6 +223,12 @@ impl<F: Mapped> Lane<F> {
             self.rig.turn_after(step);
         }
         self.rig.deck().taken - before
+    }
+
+    fn swap_macs(&mut self, frames: u64, beside: fn(&mut Floor<F>, usize)) -> u64 {
+        self.rig.deck().remaining = frames;
+        let floor = &mut self.floor;
+        swap_macs(&mut self.rig.worker.ports_mut()[0], frames, |packets| beside(floor, packets))
     }
 
     fn forward(&mut self, frames: u64) -> u64 {
@@ -242,8 +253,10 @@ fn report<F: Mapped>(what: &Forward, laps: &[Laps]) -> ForwardReport {
     let packets = kept.iter().map(|kept| kept.done).sum();
     // Of a worker: all work at the same time.
     let seconds = kept.iter().map(|kept| kept.time).sum::<f64>() / workers;
-    let baseline = laps.iter().map(|laps| Undisturbed::of(&laps.baseline));
-    let baseline = baseline.map(|kept| kept.time / kept.done as f64).sum::<f64>() / workers;
+    let mean = |pick: fn(&Laps) -> &Vec<Piece>| -> f64 {
+        let kept = laps.iter().map(|laps| Undisturbed::of(pick(laps)));
+        kept.map(|kept| kept.time / kept.done as f64).sum::<f64>() / workers * tsc_hz
+    };
     let cycles = |pick: fn(&Laps) -> &Vec<Piece>| {
         laps.iter().flat_map(|laps| each(pick(laps))).map(|seconds| seconds * tsc_hz).collect()
     };
@@ -252,7 +265,8 @@ fn report<F: Mapped>(what: &Forward, laps: &[Laps]) -> ForwardReport {
         seconds,
         mpps: packets as f64 / seconds / 1e6,
         cycles_per_packet: workers * seconds * tsc_hz / packets as f64,
-        baseline_cycles_per_packet: baseline * tsc_hz,
+        baseline_cycles_per_packet: mean(|laps| &laps.baseline),
+        memory_cycles_per_packet: mean(|laps| &laps.memory),
         flows: what.flows.max(1),
         bytes_per_session: bytes_per_session::<F>(what.flows.max(1)),
         burst: what.burst,
@@ -261,7 +275,7 @@ fn report<F: Mapped>(what: &Forward, laps: &[Laps]) -> ForwardReport {
         replacing: laps.first().and_then(|laps| laps.replacing),
         disturbed_percent: kept.iter().map(|kept| kept.disturbed_percent).sum::<f64>() / workers,
         tsc_hz,
-        each: [cycles(|laps| &laps.together), cycles(|laps| &laps.baseline)],
+        each: [cycles(|laps| &laps.together), cycles(|laps| &laps.baseline), cycles(|laps| &laps.memory)],
     }
 }
 

@@ -5,6 +5,7 @@ mod capture;
 mod connect;
 mod deck;
 mod failover;
+mod floor;
 mod forward;
 mod frames;
 #[cfg(feature = "dpdk")]

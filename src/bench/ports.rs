@@ -3,7 +3,8 @@
 use super::{
     Forward, ForwardReport,
     deck::{Dealer, Deck},
-    measure::{SAMPLE, undisturbed},
+    floor::Floor,
+    measure::{SAMPLE, receive_and_swap, undisturbed},
     rig::{Rig, Shape, bytes_per_session, facts},
 };
 use crate::{
@@ -204,12 +205,14 @@ impl<F: Mapped> Bench<F> {
         }
         self.warm_up(tsc_hz, length)?;
         let slice = (what.seconds / ROUNDS as f64 * tsc_hz) as u64;
-        let (mut ours, mut swaps) = (Vec::new(), Vec::new());
+        let mut floor = Floor::<F>::new(self.rig.shape.flows).map_err(|error| error.to_string())?;
+        let (mut ours, mut swaps, mut memory) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
             self.forward(slice, &mut ours);
-            self.swap_macs(slice / 4, &mut swaps);
+            self.swap_macs(slice / 4, &mut swaps, |_| ());
+            self.swap_macs(slice / 4, &mut memory, |packets| floor.visit(packets));
         }
-        let (lap, swap) = (together(&ours), together(&swaps));
+        let lap = together(&ours);
         let busy: u64 = ours.iter().map(|lap| lap.busy).sum();
         let seconds = lap.whole as f64 / tsc_hz;
         Ok(ForwardReport {
@@ -217,7 +220,8 @@ impl<F: Mapped> Bench<F> {
             seconds,
             mpps: lap.packets as f64 / seconds / 1e6,
             cycles_per_packet: lap.cycles(),
-            baseline_cycles_per_packet: swap.cycles(),
+            baseline_cycles_per_packet: together(&swaps).cycles(),
+            memory_cycles_per_packet: together(&memory).cycles(),
             flows: self.rig.shape.flows,
             bytes_per_session: bytes_per_session::<F>(self.rig.shape.flows),
             burst: what.burst,
@@ -226,7 +230,7 @@ impl<F: Mapped> Bench<F> {
             replacing: None,
             disturbed_percent: 100.0 * (1.0 - lap.busy as f64 / busy as f64),
             tsc_hz,
-            each: [&ours, &swaps].map(|laps| laps.iter().map(Lap::cycles).collect()),
+            each: [&ours, &swaps, &memory].map(|laps| laps.iter().map(Lap::cycles).collect()),
         })
     }
 
@@ -283,8 +287,8 @@ impl<F: Mapped> Bench<F> {
         }
     }
 
-    /// The least a forwarder can do with a packet, by the same ways.
-    fn swap_macs(&mut self, slice: u64, pieces: &mut Vec<Lap>) {
+    /// The least a forwarder can do with a packet, by the same ways, and what `beside` does with as many as came together.
+    fn swap_macs(&mut self, slice: u64, pieces: &mut Vec<Lap>, mut beside: impl FnMut(usize)) {
         let ports = self.rig.worker.ports_mut();
         let begun = cycles();
         let mut burst = Burst::new();
@@ -294,12 +298,8 @@ impl<F: Mapped> Bench<F> {
             for _ in 0..PIECE {
                 let mut sent = 0;
                 for port in 0..ports.len() {
-                    ports[port].receive(&mut burst);
-                    for packet in &mut burst {
-                        if let Some(macs) = packet.data_mut().first_chunk_mut::<12>() {
-                            macs.rotate_left(6);
-                        }
-                    }
+                    receive_and_swap(&mut ports[port], &mut burst);
+                    beside(burst.len());
                     sent += ports[(port + 1) % ports.len()].transmit(&mut burst) as u64;
                     Mbuf::free_all(&mut burst);
                 }

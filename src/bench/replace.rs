@@ -5,11 +5,21 @@ use super::{
     measure::{PIECE, median},
     replay::Replay,
     rig::Rig,
+    services::Services,
+    spread::Spread,
 };
-use crate::plane::Mapped;
+use crate::{
+    plane::{Mapped, Reader},
+    port::BATCH,
+    service::ServiceTable,
+    types::Duration,
+};
 use serde::Serialize;
 use std::{
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     thread,
 };
 
@@ -35,6 +45,15 @@ pub struct Replacing {
     pub long_turns_ppm: f64,
     /// The same while the services stayed.
     pub long_turns_ppm_before: f64,
+    /// Microseconds of the turns in which a worker may have come upon new services: a few for each table, so few in all that the
+    /// machine seldom disturbs one.
+    pub taking_up_us: Spread,
+    /// How many they were.
+    pub taking_up_turns: usize,
+    /// Turns of theirs above 50 µs.
+    pub taking_up_long_turns: usize,
+    /// The middle one of all turns while the services stayed, in microseconds.
+    pub turn_us_before: f64,
 }
 
 /// Rounds of each kind, in turn: short, so that the machine is the same in both.
@@ -49,6 +68,8 @@ struct Lap {
     long_turns: u64,
     longest: u64,
     lost: u64,
+    /// Ticks of the turns in which new services may have been taken up.
+    taking_up: Vec<u64>,
 }
 
 impl Lap {
@@ -58,30 +79,36 @@ impl Lap {
 }
 
 /// Runs it for so many seconds.
-pub(super) fn replacing<F: Mapped>(rig: &mut Rig<F, Replay>, seconds: f64, tsc_hz: f64) -> Replacing {
+pub(super) fn replacing<F: Mapped>(
+    rig: &mut Rig<F, Replay>,
+    services: &mut Services<F>,
+    seconds: f64,
+    tsc_hz: f64,
+) -> Replacing {
     let slice = (seconds / (2 * ROUNDS) as f64 * tsc_hz) as u64;
     let long = (LONG_TURN_US * 1e-6 * tsc_hz) as u64;
     let (mut before, mut during, mut replaced) = (Lap::default(), Lap::default(), 0u64);
     let mut kept = Vec::new();
+    let mut published = services.reader();
     for _ in 0..ROUNDS {
         let begun = [before.each.len(), during.each.len()];
-        lap(rig, slice, long, &mut before);
+        lap(rig, slice, long, &mut published, &mut before);
         let stop = AtomicBool::new(false);
-        let mut services = rig.services.take();
         thread::scope(|scope| {
             scope.spawn(|| {
-                while let Some(services) = services.as_mut().filter(|_| !stop.load(Relaxed)) {
+                while !stop.load(Relaxed) {
                     services.replace();
                     replaced += 1;
                 }
             });
-            lap(rig, slice, long, &mut during);
+            lap(rig, slice, long, &mut published, &mut during);
             stop.store(true, Relaxed);
         });
-        rig.services = services;
         kept.push(median(&before.each[begun[0]..]) / median(&during.each[begun[1]..]));
     }
     let micros = |ticks: u64| ticks as f64 / tsc_hz * 1e6;
+    let taking_up: Vec<_> =
+        during.taking_up.iter().map(|&ticks| Duration::from_nanos((micros(ticks) * 1e3) as u64)).collect();
     Replacing {
         replaced_per_second: replaced as f64 / (during.ticks as f64 / tsc_hz),
         cycles_per_packet: median(&during.each),
@@ -91,13 +118,24 @@ pub(super) fn replacing<F: Mapped>(rig: &mut Rig<F, Replay>, seconds: f64, tsc_h
         lost: during.lost,
         long_turns_ppm: during.ppm(),
         long_turns_ppm_before: before.ppm(),
+        taking_up_us: Spread::of(&taking_up),
+        taking_up_turns: taking_up.len(),
+        taking_up_long_turns: during.taking_up.iter().filter(|&&ticks| ticks > long).count(),
+        turn_us_before: micros((median(&before.each) * BATCH as f64) as u64),
     }
 }
 
 /// Forwards for so many ticks.
-fn lap<F: Mapped>(rig: &mut Rig<F, Replay>, slice: u64, long: u64, lap: &mut Lap) {
+fn lap<F: Mapped>(
+    rig: &mut Rig<F, Replay>,
+    slice: u64,
+    long: u64,
+    published: &mut Reader<ServiceTable>,
+    lap: &mut Lap,
+) {
     let (_, begun) = rig.turn();
     let mut last = begun;
+    let (mut table, mut changed, mut taking_up) = (Arc::as_ptr(published.load()), false, false);
     while last - begun < slice {
         rig.deck().remaining = PIECE;
         let (start, taken) = (last, rig.deck().taken);
@@ -107,7 +145,14 @@ fn lap<F: Mapped>(rig: &mut Rig<F, Replay>, slice: u64, long: u64, lap: &mut Lap
             lap.turns += 1;
             lap.long_turns += u64::from(turn > long);
             lap.longest = lap.longest.max(turn);
-            last = now;
+            if taking_up {
+                lap.taking_up.push(turn);
+            }
+            // Of the turn that began at `now`: it came upon the new table, or it had looked before and the next will.
+            let (newest, before) = (Arc::as_ptr(published.load()), changed);
+            changed = newest != table;
+            taking_up = changed || before;
+            (table, last) = (newest, now);
         }
         lap.lost += PIECE - (rig.deck().taken - taken);
         lap.each.push((last - start) as f64 / PIECE as f64);
@@ -136,6 +181,7 @@ mod tests {
                 "{replacing:?}"
             );
             assert_eq!(replacing.lost, 0, "{replacing:?}");
+            assert!(replacing.taking_up_turns > 0 && replacing.taking_up_us.min > 0.0, "{replacing:?}");
         }
     }
 }

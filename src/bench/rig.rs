@@ -161,7 +161,7 @@ pub(super) struct Rig<F: Family, P: Dealer> {
     pub(super) shape: Shape,
     mac: Mac,
     now: Instant,
-    /// `None` while another thread has them.
+    /// `None` once they were taken, to be replaced by another thread.
     pub(super) services: Option<Services<F>>,
     _routes: Publisher<Routes>,
     clock: quanta::Clock,

@@ -289,8 +289,13 @@ impl Bench {
                 let report = report.map_err(Failure::Refused)?;
                 output.tell(&report, "forward", || {
                     let title = format!("{} flows: how many packets cost no more", what.flows);
-                    let [ours, baseline] = &report.each;
-                    cumulative(&title, "cycles", &[("forwarded", ours), ("MAC addresses swapped", baseline)])
+                    let [ours, baseline, memory] = &report.each;
+                    let series = [
+                        ("forwarded", &ours[..]),
+                        ("MAC addresses swapped", baseline),
+                        ("the same and a session's memory", memory),
+                    ];
+                    cumulative(&title, "cycles", &series)
                 })
             }
             Self::Connect { seconds, sync, sessions, protocol, family, backends, output } => {
