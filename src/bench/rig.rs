@@ -341,10 +341,11 @@ impl<F: Mapped, P: Dealer> Rig<F, P> {
         self.worker.ports_mut().iter_mut().flat_map(|port| port.deck().recorded()).collect()
     }
 
-    /// Opens every flow with packets and returns the frames of both directions, in scattered order.
+    /// Opens every flow with packets, one after the other, and returns the frames of both directions in scattered order: neither
+    /// their places in the index nor their sessions lie in a row.
     pub(super) fn establish(&mut self) -> Templates {
         let Shape { flows, size, protocol, .. } = self.shape;
-        let opening = self.shape.clients_frames::<F>(self.mac, flags::SYN);
+        let opening = self.shape.frames(self.mac, flags::SYN, |n| self.shape.client::<F>(n));
         let length = opening.length;
         let sent = self.exchange(opening, flows);
         let replies: Vec<Tuple<F>> =
@@ -354,7 +355,7 @@ impl<F: Mapped, P: Dealer> Rig<F, P> {
         let mut frame = Vec::new();
         let mut reply = |templates: &mut Templates, n: usize, signal| {
             frame.clear();
-            append(&mut frame, (NEIGHBOR, mac), &replies[n % replies.len()], protocol, signal, size);
+            append(&mut frame, (NEIGHBOR, mac), &replies[n], protocol, signal, size);
             templates.push(&frame);
         };
         if protocol == Protocol::Tcp {
@@ -362,12 +363,17 @@ impl<F: Mapped, P: Dealer> Rig<F, P> {
             (0..replies.len()).for_each(|n| reply(&mut answers, n, flags::SYN_ACK));
             self.exchange(answers, replies.len());
         }
-        let clients = self.shape.clients_frames::<F>(mac, flags::ACK);
+        let (step, count) = (scattered_step(replies.len()), replies.len());
+        let scattered = |n: usize| n.wrapping_mul(step) % count;
         let mut steady = Templates::with_capacity(2 * flows, size);
-        for (n, frame) in clients.frames().take(replies.len()).enumerate() {
-            steady.push(frame);
+        let mut asking = Vec::new();
+        for n in 0..count {
+            asking.clear();
+            let client = self.shape.client::<F>(scattered(n));
+            append(&mut asking, (NEIGHBOR, mac), &client, protocol, flags::ACK, size);
+            steady.push(&asking);
             // Half a round later, so that a flow's second packet does not find its session in the cache.
-            reply(&mut steady, n + replies.len() / 2, flags::ACK);
+            reply(&mut steady, scattered(n + count / 2), flags::ACK);
         }
         steady
     }
@@ -387,4 +393,30 @@ fn sent_tuple<F: Family>(frame: &[u8]) -> Option<Tuple<F>> {
 pub(super) fn bytes_per_session<F: Family>(sessions: usize) -> f64 {
     let buckets = Storage::<F>::buckets_for(sessions) * size_of::<Bucket>();
     size_of::<Session<F>>() as f64 + 4.0 + buckets as f64 / sessions as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::{Forward, replay::Replay};
+
+    #[test]
+    fn sessions_are_not_visited_in_the_order_in_which_they_lie() {
+        let shape = Shape::new(&Forward { flows: 1000, ..Forward::default() });
+        let ports = (vec![Replay::new(4096, 64)], vec![facts(PortId(0), OURS, false)]);
+        let mut rig = Rig::<crate::packet::V4, _>::new(shape, ports.0, ports.1).unwrap();
+        let steady = rig.establish();
+        // Sessions lie in the order of their clients' ports.
+        let ports: Vec<u16> = steady
+            .frames()
+            .step_by(2)
+            .map(|frame| u16::from_be_bytes(*frame[34..].first_chunk().unwrap()))
+            .collect();
+        assert_eq!(ports.len(), 1000);
+        assert!(ports.windows(2).all(|two| two[0].abs_diff(two[1]) > 300), "{ports:?}");
+        let mut all = ports;
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), 1000, "each once");
+    }
 }
