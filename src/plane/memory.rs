@@ -12,7 +12,7 @@ use crate::{
     session::{Bucket, Session, Storage},
 };
 use memmap2::{Advice, MmapMut, MmapOptions};
-use std::{arch::asm, io, mem::MaybeUninit};
+use std::{arch::asm, io};
 
 /// Types for which all bytes zero is a valid value, aligned to no more than a page.
 ///
@@ -75,25 +75,22 @@ impl Mapped for V6 {
 }
 
 /// Bytes of a cache line.
-const LINE: usize = 64;
+pub(super) const LINE: usize = 64;
 
-/// Asks for the cache lines of `places`, which will be written: another core has them, and by then it has given them up.
-#[inline]
-pub(super) fn prefetch_to_write<T>(places: &mut [MaybeUninit<T>]) {
-    let start = places.as_mut_ptr().cast::<u8>();
-    for offset in (0..size_of_val(places)).step_by(LINE) {
-        let line = start.wrapping_add(offset);
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: a prefetch changes no memory, register or flag and never faults. Where there is none for writing, the
-        // processor takes it for a NOP.
-        unsafe {
-            asm!("prefetchw [{}]", in(reg) line, options(nostack, preserves_flags, readonly));
-        }
-        #[cfg(target_arch = "aarch64")]
-        // SAFETY: a prefetch changes no memory, register or flag and never faults.
-        unsafe {
-            asm!("prfm pstl1keep, [{}]", in(reg) line, options(nostack, preserves_flags, readonly));
-        }
+/// Asks for the cache line at an address, which will be written: another core has it, and by then it has given it up. There need
+/// not be anything at the address.
+#[inline(always)]
+pub(super) fn prefetch_to_write(address: usize) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch changes no memory, register or flag and never faults. Where there is none for writing, the
+    // processor takes it for a NOP.
+    unsafe {
+        asm!("prefetchw [{}]", in(reg) address, options(nostack, preserves_flags, readonly));
+    }
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: a prefetch changes no memory, register or flag and never faults.
+    unsafe {
+        asm!("prfm pstl1keep, [{}]", in(reg) address, options(nostack, preserves_flags, readonly));
     }
 }
 
@@ -103,11 +100,10 @@ mod tests {
 
     #[test]
     fn asking_for_lines_changes_nothing() {
-        let mut places = [7u64; 100].map(MaybeUninit::new);
-        prefetch_to_write(&mut places);
-        prefetch_to_write::<u64>(&mut []);
-        // SAFETY: all were written above.
-        assert_eq!(places.map(|place| unsafe { place.assume_init() }), [7; 100]);
+        let places = [7u64; 100];
+        places.iter().for_each(|place| prefetch_to_write(std::ptr::from_ref(place).addr()));
+        prefetch_to_write(0);
+        assert_eq!(std::hint::black_box(places), [7; 100]);
     }
 
     #[test]

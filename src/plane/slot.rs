@@ -1,7 +1,7 @@
 //! Slots: how records cross the rings between a worker and the control core. Each lies in one to five slots of 16 bytes
 //! exactly as it goes over the wire, so that an IPv4 session costs half a cache line and nobody encodes twice.
 
-use super::memory::prefetch_to_write;
+use super::memory::{LINE, prefetch_to_write};
 use crate::{
     packet::Family,
     protocol::sync::{MAX_RECORD, Record, SessionRecord, length_of, names_instance},
@@ -170,11 +170,13 @@ impl Packed {
 pub struct Stage {
     slots: Box<[Slot; GATHERED + MOST]>,
     used: usize,
+    /// The address in the ring where the first of them will lie.
+    ahead: usize,
 }
 
 impl Default for Stage {
     fn default() -> Self {
-        Self { slots: Box::new([Slot([0; SIZE]); GATHERED + MOST]), used: 0 }
+        Self { slots: Box::new([Slot([0; SIZE]); GATHERED + MOST]), used: 0, ahead: 0 }
     }
 }
 
@@ -184,7 +186,13 @@ impl Stage {
     pub fn session<F: Family>(&mut self, record: &SessionRecord<F>) {
         let room: &mut [u8] = bytemuck::cast_slice_mut(&mut self.slots[self.used..self.used + MOST]);
         if let Some(room) = room.first_chunk_mut() {
-            self.used += record.encode(room).div_ceil(SIZE);
+            let count = record.encode(room).div_ceil(SIZE);
+            // The other core had that part of the ring last, and gives it up while the burst goes on. Behind the ring's end this
+            // asks for what happens to lie there.
+            for slot in (0..count).step_by(LINE / SIZE) {
+                prefetch_to_write(self.ahead + (self.used + slot) * SIZE);
+            }
+            self.used += count;
         }
     }
 
@@ -209,13 +217,10 @@ impl Stage {
     /// Passes everything on, or, when the ring has no room for it, nothing; whether it had. What was gathered is still here
     /// afterwards, until [`Self::clear`].
     #[must_use]
-    pub fn flush(&self, ring: &mut rtrb::Producer<Slot>) -> bool {
+    pub fn flush(&mut self, ring: &mut rtrb::Producer<Slot>) -> bool {
         let passed = ring.push_entire_slice(&self.slots[..self.used]).is_ok();
-        // Soon as many will follow, into lines that the other core had last.
-        if let Ok(mut next) = ring.write_chunk_uninit(self.used) {
-            let (first, second) = next.as_mut_slices();
-            prefetch_to_write(first);
-            prefetch_to_write(second);
+        if let Ok(mut next) = ring.write_chunk_uninit(1) {
+            self.ahead = next.as_mut_slices().0.as_ptr().addr();
         }
         passed
     }
