@@ -76,7 +76,7 @@ accept-instructions:
 
 # The session table beside DPDK's, hashbrown and open addressing. Takes 12 GiB.
 tables: build-packages
-	cargo bench --quiet --no-default-features --bench tables
+	cargo bench --quiet --bench tables
 	cc -O3 -march=native perf/rte_hash.c -o target/rte_hash $$(pkg-config --cflags --libs libdpdk)
 	target/rte_hash
 

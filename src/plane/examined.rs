@@ -24,9 +24,10 @@ pub struct Queue {
     received: u64,
     /// When so many have come out, everything received before that moment has.
     pending: (Instant, u64),
-    /// How many had come out when it was last seen empty, or nearly so, and when that was.
+    /// How many had come out when it was last seen empty, or nearly so.
     at_empty: u64,
-    emptied: Instant,
+    /// What was received before is out at the next short burst.
+    drained: Instant,
     overrun: bool,
 }
 
@@ -42,7 +43,7 @@ impl Queue {
             received: 0,
             pending: (Instant::ZERO, 0),
             at_empty: 0,
-            emptied: Instant::ZERO,
+            drained: Instant::ZERO,
             overrun: false,
         }
     }
@@ -58,13 +59,14 @@ impl Queue {
             self.overrun |= self.received - self.at_empty + left_behind >= self.capacity;
             self.at_empty = self.received;
             self.pending = (now, self.received);
-            let before = std::mem::replace(&mut self.emptied, now);
+            let before = std::mem::replace(&mut self.drained, now);
             return Some(if count == 0 { now } else { before });
         }
         let (since, enough) = self.pending;
         (self.received >= enough + self.most).then(|| {
             self.overrun = true;
             self.pending = (now, self.received);
+            self.drained = since;
             since
         })
     }
@@ -212,7 +214,7 @@ mod tests {
         ) {
             const CAPACITY: usize = 64;
             let mut queue = Queue::new(CAPACITY as u32, CAPACITY as u32, LEFT_BEHIND as u32);
-            let (mut waiting, mut used) = (VecDeque::new(), 0);
+            let (mut waiting, mut used, mut told) = (VecDeque::new(), 0, Instant::ZERO);
             for (turn, arriving) in arrivals.into_iter().enumerate() {
                 let now = 10 * turn as u64;
                 waiting.extend((0..arriving).map(|_| now.saturating_sub(5)));
@@ -222,6 +224,8 @@ mod tests {
                 used += count;
                 if let Some(until) = queue.gave(count, now) {
                     proptest::prop_assert!(waiting.iter().all(|received| at(*received) >= until));
+                    proptest::prop_assert!(until >= told, "never back");
+                    told = until;
                 }
             }
         }
