@@ -4,7 +4,7 @@ use crate::{
     packet::Family,
     plane::Mapped,
     port::BATCH,
-    session::{Session, Storage},
+    session::{Bucket, Session, Storage, scale},
 };
 use arrayvec::ArrayVec;
 use prefetch_index::prefetch_index;
@@ -13,8 +13,8 @@ use std::{hint::black_box, io};
 /// The golden ratio of 2³²: its multiples lie as far from each other as they can.
 const STRIDE: u32 = 0x9e37_79b9;
 
-/// What a forwarder with a table of this size cannot go below, beside receiving and sending: it must find each packet's session
-/// in one line of the index, and write what it counts in the session.
+/// What finding sessions costs when nothing is done with them: a line of the index read, and what is counted in the session
+/// written.
 #[derive(Debug)]
 pub(super) struct Floor<F: Family> {
     table: Storage<F>,
@@ -46,7 +46,7 @@ impl<F: Mapped> Floor<F> {
         for &(bucket, session) in &places {
             black_box(buckets[bucket]);
             prefetch_index(&*sessions, session);
-            if const { size_of::<Session<F>>() > 64 }
+            if const { size_of::<Session<F>>() > size_of::<Bucket>() }
                 && let Some(session) = sessions.get(session)
             {
                 prefetch_index(std::slice::from_ref(&session.bytes), 0);
@@ -57,12 +57,6 @@ impl<F: Mapped> Floor<F> {
             sessions[session].bytes += 1;
         }
     }
-}
-
-/// Spreads 32 bits evenly over `count` places.
-#[inline]
-const fn scale(bits: u32, count: usize) -> usize {
-    ((bits as u64 * count as u64) >> 32) as usize
 }
 
 #[cfg(test)]

@@ -144,7 +144,7 @@ pub struct Table<F: Family> {
 
 /// Spreads a hash evenly over `count` places, without a division.
 #[inline]
-const fn scale(hash: u32, count: usize) -> usize {
+pub(crate) const fn scale(hash: u32, count: usize) -> usize {
     ((hash as u64 * count as u64) >> 32) as usize
 }
 
