@@ -78,6 +78,8 @@ pub struct ForwardReport {
     /// The same loop, which also reads a line of an index and writes a session of tables as large: the packet's memory, and
     /// nothing decided.
     pub memory_cycles_per_packet: f64,
+    /// The same without the index's line: a scattered session for each packet, and nothing found or decided.
+    pub session_cycles_per_packet: f64,
     /// Sessions of a worker.
     pub flows: usize,
     /// Memory a session, index included.
@@ -96,9 +98,9 @@ pub struct ForwardReport {
     pub disturbed_percent: f64,
     /// TSC ticks a second.
     pub tsc_hz: f64,
-    /// Cycles a packet of each piece of the run, of the baseline's and of the memory's, for a plot.
+    /// Cycles a packet of each piece of the run, of the baseline's, of the memory's and of the session's, for a plot.
     #[serde(skip)]
-    pub each: [Vec<f64>; 3],
+    pub each: [Vec<f64>; 4],
 }
 
 /// Rounds of each kind, in turn, so that a slow moment of the machine meets all kinds.
@@ -159,6 +161,7 @@ struct Laps {
     together: Vec<Piece>,
     baseline: Vec<Piece>,
     memory: Vec<Piece>,
+    session: Vec<Piece>,
     /// Seconds a packet in each round: with all workers, and alone.
     rounds: Vec<f64>,
     alone: Vec<f64>,
@@ -200,6 +203,7 @@ impl<F: Mapped> Lane<F> {
             barrier.wait();
             laps.baseline.extend(timed(slice / 4.0, |frames| self.swap_macs(frames, |_, _| ())));
             laps.memory.extend(timed(slice / 4.0, |frames| self.swap_macs(frames, Floor::visit)));
+            laps.session.extend(timed(slice / 4.0, |frames| self.swap_macs(frames, Floor::visit_sessions)));
             for turn in 0..workers {
                 barrier.wait();
                 if turn == number && workers > 1 {
@@ -267,6 +271,7 @@ fn report<F: Mapped>(what: &Forward, laps: &[Laps]) -> ForwardReport {
         cycles_per_packet: workers * seconds * tsc_hz / packets as f64,
         baseline_cycles_per_packet: mean(|laps| &laps.baseline),
         memory_cycles_per_packet: mean(|laps| &laps.memory),
+        session_cycles_per_packet: mean(|laps| &laps.session),
         flows: what.flows.max(1),
         bytes_per_session: bytes_per_session::<F>(what.flows.max(1)),
         burst: what.burst,
@@ -275,7 +280,12 @@ fn report<F: Mapped>(what: &Forward, laps: &[Laps]) -> ForwardReport {
         replacing: laps.first().and_then(|laps| laps.replacing),
         disturbed_percent: kept.iter().map(|kept| kept.disturbed_percent).sum::<f64>() / workers,
         tsc_hz,
-        each: [cycles(|laps| &laps.together), cycles(|laps| &laps.baseline), cycles(|laps| &laps.memory)],
+        each: [
+            cycles(|laps| &laps.together),
+            cycles(|laps| &laps.baseline),
+            cycles(|laps| &laps.memory),
+            cycles(|laps| &laps.session),
+        ],
     }
 }
 

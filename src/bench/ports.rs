@@ -206,11 +206,12 @@ impl<F: Mapped> Bench<F> {
         self.warm_up(tsc_hz, length)?;
         let slice = (what.seconds / ROUNDS as f64 * tsc_hz) as u64;
         let mut floor = Floor::<F>::new(self.rig.shape.flows).map_err(|error| error.to_string())?;
-        let (mut ours, mut swaps, mut memory) = (Vec::new(), Vec::new(), Vec::new());
+        let [mut ours, mut swaps, mut memory, mut session] = [const { Vec::new() }; 4];
         for _ in 0..ROUNDS {
             self.forward(slice, &mut ours);
             self.swap_macs(slice / 4, &mut swaps, |_| ());
             self.swap_macs(slice / 4, &mut memory, |packets| floor.visit(packets));
+            self.swap_macs(slice / 4, &mut session, |packets| floor.visit_sessions(packets));
         }
         let lap = together(&ours);
         let busy: u64 = ours.iter().map(|lap| lap.busy).sum();
@@ -222,6 +223,7 @@ impl<F: Mapped> Bench<F> {
             cycles_per_packet: lap.cycles(),
             baseline_cycles_per_packet: together(&swaps).cycles(),
             memory_cycles_per_packet: together(&memory).cycles(),
+            session_cycles_per_packet: together(&session).cycles(),
             flows: self.rig.shape.flows,
             bytes_per_session: bytes_per_session::<F>(self.rig.shape.flows),
             burst: what.burst,
@@ -230,7 +232,7 @@ impl<F: Mapped> Bench<F> {
             replacing: None,
             disturbed_percent: 100.0 * (1.0 - lap.busy as f64 / busy as f64),
             tsc_hz,
-            each: [&ours, &swaps, &memory].map(|laps| laps.iter().map(Lap::cycles).collect()),
+            each: [&ours, &swaps, &memory, &session].map(|laps| laps.iter().map(Lap::cycles).collect()),
         })
     }
 

@@ -289,11 +289,12 @@ impl Bench {
                 let report = report.map_err(Failure::Refused)?;
                 output.tell(&report, "forward", || {
                     let title = format!("{} flows: how many packets cost no more", what.flows);
-                    let [ours, baseline, memory] = &report.each;
+                    let [ours, baseline, memory, session] = &report.each;
                     let series = [
                         ("forwarded", &ours[..]),
                         ("MAC addresses swapped", baseline),
-                        ("the same and a session's memory", memory),
+                        ("the same and a line of the session's", session),
+                        ("the same and a line of the index", memory),
                     ];
                     cumulative(&title, "cycles", &series)
                 })
