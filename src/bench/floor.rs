@@ -37,7 +37,7 @@ impl<F: Mapped> Floor<F> {
         self.lines::<true>(packets);
     }
 
-    /// The same without an index, as if each packet told where its session lies: no table can do with less.
+    /// The same without an index, as if each packet told where its session lies.
     #[inline]
     pub(super) fn visit_sessions(&mut self, packets: usize) {
         self.lines::<false>(packets);

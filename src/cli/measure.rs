@@ -293,8 +293,8 @@ impl Bench {
                     let series = [
                         ("forwarded", &ours[..]),
                         ("MAC addresses swapped", baseline),
-                        ("the same and a line of the session's", session),
-                        ("the same and a line of the index", memory),
+                        ("the same and a session's line", session),
+                        ("the same and a line of the index, too", memory),
                     ];
                     cumulative(&title, "cycles", &series)
                 })
