@@ -6,6 +6,7 @@
 
 use hitless::{
     packet::{HashKey, Tuple, V4},
+    plane::prefetch_nearby,
     session::{Bucket, Session, Storage, Table},
     types::{BackendId, InstanceId, Protocol, ServiceId},
 };
@@ -84,6 +85,7 @@ impl Contender for Ours {
         let hashes = tuples.map(|tuple| self.0.hash(&tuple, Protocol::Udp));
         hashes.iter().for_each(|&hash| self.0.prefetch(hash));
         let candidates = hashes.map(|hash| self.0.candidate(hash));
+        candidates.iter().filter_map(|&candidate| self.0.at(candidate)).for_each(prefetch_nearby);
         let mut found = 0;
         for ((tuple, hash), candidate) in tuples.iter().zip(hashes).zip(candidates) {
             let last_seen = match self.0.confirm(candidate, tuple, Protocol::Udp) {

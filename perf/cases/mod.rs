@@ -4,7 +4,7 @@
 use hitless::{
     bench::{Connect, Forward, Lane, Opening},
     packet::{Difference, Family, HashKey, MICROSOFT_KEY, Toeplitz, Tuple, V4, V6, sum, verify_ipv4_header},
-    plane::Publisher,
+    plane::{Publisher, prefetch_nearby},
     port,
     service::{Backend, Client, SchedulerKind, ServiceSpec, ServiceTable},
     session::{Reference, Session, Storage, Table},
@@ -127,6 +127,7 @@ fn look_up<F: Family>(first: u32) -> Work {
             let hashes = batch.map(|tuple| table.hash(&tuple, Protocol::Udp));
             hashes.iter().for_each(|&hash| table.prefetch(hash));
             let candidates = hashes.map(|hash| table.candidate(hash));
+            candidates.iter().filter_map(|&candidate| table.at(candidate)).for_each(prefetch_nearby);
             for (tuple, candidate) in batch.iter().zip(candidates) {
                 black_box(table.confirm(candidate, tuple, Protocol::Udp).is_some());
             }

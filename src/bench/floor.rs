@@ -2,9 +2,9 @@
 
 use crate::{
     packet::Family,
-    plane::Mapped,
+    plane::{Mapped, prefetch_nearby},
     port::BATCH,
-    session::{Bucket, Session, Storage, scale},
+    session::{Storage, scale},
 };
 use arrayvec::ArrayVec;
 use prefetch_index::prefetch_index;
@@ -60,12 +60,7 @@ impl<F: Mapped> Floor<F> {
             if INDEX {
                 black_box(buckets[bucket]);
             }
-            prefetch_index(&*sessions, session);
-            if const { size_of::<Session<F>>() > size_of::<Bucket>() }
-                && let Some(session) = sessions.get(session)
-            {
-                prefetch_index(std::slice::from_ref(&session.bytes), 0);
-            }
+            prefetch_nearby(&sessions[session]);
         }
         for (_, session) in places {
             sessions[session].packets += 1;

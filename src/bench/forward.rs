@@ -197,6 +197,7 @@ impl<F: Mapped> Lane<F> {
         let (workers, slice) = (what.workers.max(1), what.seconds / ROUNDS as f64);
         for _ in 0..ROUNDS {
             barrier.wait();
+            self.rig.resume();
             let ours = timed(slice, |frames| self.forward(frames));
             laps.rounds.push(median(&each(&ours)));
             laps.together.extend(ours);
@@ -207,6 +208,7 @@ impl<F: Mapped> Lane<F> {
             for turn in 0..workers {
                 barrier.wait();
                 if turn == number && workers > 1 {
+                    self.rig.resume();
                     laps.alone.push(median(&each(&timed(slice / 2.0, |frames| self.forward(frames)))));
                 }
             }

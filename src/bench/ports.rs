@@ -270,6 +270,7 @@ impl<F: Mapped> Bench<F> {
 
     /// Turns of the worker for so many ticks.
     fn forward(&mut self, slice: u64, pieces: &mut Vec<Lap>) {
+        self.rig.resume();
         let begun = cycles();
         let (mut last, mut found) = (begun, false);
         let (mut start, mut before, mut busy) = (begun, self.sent(), 0);

@@ -165,6 +165,9 @@ pub(super) struct Rig<F: Family, P: Dealer> {
     pub(super) services: Option<Services<F>>,
     _routes: Publisher<Routes>,
     clock: quanta::Clock,
+    /// The time stamp counter before the last turn, and ticks that the worker's clock left out.
+    last: u64,
+    left_out: u64,
     family: PhantomData<F>,
 }
 
@@ -280,6 +283,8 @@ impl<F: Mapped, P: Dealer> Rig<F, P> {
             services: Some(services),
             _routes: routes,
             clock: quanta::Clock::new(),
+            last: 0,
+            left_out: 0,
             family: PhantomData,
         })
     }
@@ -310,9 +315,14 @@ impl<F: Mapped, P: Dealer> Rig<F, P> {
     /// One turn of the worker; whether it found anything, and the time stamp counter before it.
     #[inline]
     pub(super) fn turn(&mut self) -> (bool, u64) {
-        let before = self.clock.raw();
-        self.now = Instant::from_nanos(self.clock.delta_as_nanos(0, before));
-        (self.worker.turn(self.now), before)
+        self.last = self.clock.raw();
+        self.now = Instant::from_nanos(self.clock.delta_as_nanos(self.left_out, self.last));
+        (self.worker.turn(self.now), self.last)
+    }
+
+    /// The time since the last turn did not pass for the worker, which would owe its sessions so many looks.
+    pub(super) fn resume(&mut self) {
+        self.left_out += self.clock.raw() - self.last;
     }
 
     /// Turns until the first port has dealt all it had.

@@ -1,17 +1,19 @@
 //! Memory for session tables, on huge pages where there are any, and touched before the first packet; and cache lines
-//! asked for before they are written.
+//! asked for before they are needed.
 //!
 //! The one file outside `dpdk` with unsafe code. It views zeroed pages as table entries: a mapping is made for one
 //! table, leaked, and never unmapped, so the exclusive reference to it may live as long as the process. And it has the
-//! instruction that asks for a line to be written, which the standard library does not have.
+//! instructions that ask for a line, which the standard library does not have.
 
-#![allow(unsafe_code, reason = "the standard library has neither huge pages nor a prefetch for writing")]
+#![allow(unsafe_code, reason = "the standard library has neither huge pages nor prefetches")]
 
 use crate::{
     packet::{Family, V4, V6},
     session::{Bucket, Session, Storage},
 };
 use memmap2::{Advice, MmapMut, MmapOptions};
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
 use std::{arch::asm, io};
 
 /// Types for which all bytes zero is a valid value, aligned to no more than a page.
@@ -77,6 +79,25 @@ impl Mapped for V6 {
 /// Bytes of a cache line.
 pub(super) const LINE: usize = 64;
 
+/// Asks for the cache lines of a value, into the second level: it has room for more lines under way than the first, so that of
+/// many values at once each is waited for less. One that comes too late for the first level is a few cycles away.
+#[inline(always)]
+pub fn prefetch_nearby<T>(value: &T) {
+    for line in 0..const { size_of::<T>().div_ceil(LINE) } {
+        let address = std::ptr::from_ref(value).cast::<i8>().wrapping_add(line * LINE);
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: a prefetch changes no memory, register or flag and never faults.
+        unsafe {
+            _mm_prefetch::<_MM_HINT_T1>(address);
+        }
+        #[cfg(target_arch = "aarch64")]
+        // SAFETY: a prefetch changes no memory, register or flag and never faults.
+        unsafe {
+            asm!("prfm pldl2keep, [{}]", in(reg) address, options(nostack, preserves_flags, readonly));
+        }
+    }
+}
+
 /// Asks for the cache line at an address, which will be written: another core has it, and by then it has given it up. There need
 /// not be anything at the address.
 #[inline(always)]
@@ -103,6 +124,7 @@ mod tests {
         let places = [7u64; 100];
         places.iter().for_each(|place| prefetch_to_write(std::ptr::from_ref(place).addr()));
         prefetch_to_write(0);
+        prefetch_nearby(&places);
         assert_eq!(std::hint::black_box(places), [7; 100]);
     }
 

@@ -16,7 +16,6 @@ use crate::{
 };
 use arrayvec::ArrayVec;
 use prefetch_index::prefetch_index;
-use std::slice;
 use wide::u16x8;
 
 /// Entries of a bucket.
@@ -225,8 +224,8 @@ impl<F: Family> Table<F> {
         prefetch_index(&*self.buckets, self.home(hash));
     }
 
-    /// Step 2: the session the home bucket points to, or [`Reference::NONE`]; asks for its cache lines, or for the
-    /// second bucket's.
+    /// Step 2: the session the home bucket points to, whose lines the caller asks for ([`Self::at`]); or
+    /// [`Reference::NONE`], and the second bucket is asked for.
     #[inline]
     pub fn candidate(&self, hash: u64) -> Reference {
         let bucket = &self.buckets[self.home(hash)];
@@ -237,14 +236,13 @@ impl<F: Family> Table<F> {
             }
             return Reference::NONE;
         }
-        let reference = Reference(bucket.references[mask.trailing_zeros() as usize % WAYS]);
-        prefetch_index(&*self.sessions, reference.number());
-        if const { size_of::<Session<F>>() > size_of::<Bucket>() }
-            && let Some(session) = self.sessions.get(reference.number())
-        {
-            prefetch_index(slice::from_ref(&session.bytes), 0);
-        }
-        reference
+        Reference(bucket.references[mask.trailing_zeros() as usize % WAYS])
+    }
+
+    /// Where a candidate lies, unread.
+    #[inline]
+    pub fn at(&self, candidate: Reference) -> Option<&Session<F>> {
+        self.sessions.get(candidate.number())
     }
 
     /// Step 3: the candidate's session, if the full key matches.

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     packet::{ETHER_IPV4, ETHER_IPV6, ETHER_VLAN, Exception, Family, Flow, V4, V6},
-    plane::Counter,
+    plane::{Counter, prefetch_nearby},
     port::{BATCH, Burst, Checksum, Packet, Port},
     session::{Reference, Table},
     types::{DropReason, Mac},
@@ -171,6 +171,9 @@ impl<F: WorkerFamily> Sought<F> {
     #[inline(always)]
     fn seek(&mut self, table: &Table<F>) {
         self.candidate = table.candidate(self.hash);
+        if let Some(session) = table.at(self.candidate) {
+            prefetch_nearby(session);
+        }
     }
 
     /// Round 3: what becomes of the packet, which has been rewritten if it goes out.
