@@ -159,23 +159,14 @@ fn what_cannot_be_kept_is_not_done() {
 fn changes_that_wait_are_kept_together() {
     let world = World::new("group");
     let held = world.registry.lock();
-    let clients: Vec<_> = (1..=200)
-        .map(|n| {
-            let changes = world.changes().clone();
-            thread::spawn(move || {
-                changes.make_blocking(move |t| t.registry.put(service(n, &[21]), None, Source::Api, t.now))
-            })
-        })
-        .collect();
-    while world.changes().queue.len() < 199 {
-        thread::sleep(Duration::from_millis(1));
-    }
+    let ask = |n| world.changes().ask(move |t| t.registry.put(service(n, &[21]), None, Source::Api, t.now));
+    let answers: Vec<_> = (1..=200).map(|n| ask(n).unwrap()).collect();
     drop(held);
-    for client in clients {
-        assert_eq!(client.join().unwrap(), Ok(Put::Created));
+    for answer in answers {
+        assert_eq!(answer.blocking_recv(), Ok(Ok(Put::Created)));
     }
     assert_eq!(world.names().len(), 200);
-    // Two writes at most: the first one alone, then all that had come meanwhile.
+    // Two writes at most: of those that the thread had taken before it waited for the registry, then of all others.
     assert!(world.events.follow(0).0.len() <= 2, "{}", world.said());
 }
 
