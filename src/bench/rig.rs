@@ -320,7 +320,7 @@ impl<F: Mapped, P: Dealer> Rig<F, P> {
         (self.worker.turn(self.now), self.last)
     }
 
-    /// The time since the last turn did not pass for the worker, which would owe its sessions so many looks.
+    /// For the worker no time has passed since its last turn: else it would owe its sessions all the looks of that time.
     pub(super) fn resume(&mut self) {
         self.left_out += self.clock.raw() - self.last;
     }

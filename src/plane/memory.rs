@@ -79,8 +79,8 @@ impl Mapped for V6 {
 /// Bytes of a cache line.
 pub(super) const LINE: usize = 64;
 
-/// Asks for the cache lines of a value, into the second level: it has room for more lines under way than the first, so that of
-/// many values at once each is waited for less. One that comes too late for the first level is a few cycles away.
+/// Asks for the cache lines of a value that begins one, into the second level: it has room for more lines under way than the
+/// first, so that of many values asked for at once each is waited for less. Reading it takes a few cycles more then. Any thread.
 #[inline(always)]
 pub fn prefetch_nearby<T>(value: &T) {
     for line in 0..const { size_of::<T>().div_ceil(LINE) } {
