@@ -5,7 +5,7 @@ use super::{
     deck::{Dealer, Deck},
     floor::Floor,
     measure::{SAMPLE, receive_and_swap, undisturbed},
-    rig::{Rig, Shape, bytes_per_session, facts},
+    rig::{PORTION, Rig, Shape, bytes_per_session, facts},
 };
 use crate::{
     dpdk::{Device, Eal, EalOptions, Host, Mbuf, Nic, OpenOptions, Pool, PoolOptions, Queue, cycles},
@@ -35,6 +35,8 @@ struct Primed {
     deck: Deck,
     dealing: bool,
     burst: usize,
+    /// What it still brings before it says that the queue is empty; `None`: as much as there is.
+    portion: Option<usize>,
 }
 
 impl Port for Primed {
@@ -45,7 +47,11 @@ impl Port for Primed {
         if self.dealing {
             return self.deal(burst);
         }
-        self.queue.receive_at_most(self.burst.saturating_sub(burst.len()).min(BURST), burst)
+        let most = self.burst.saturating_sub(burst.len()).min(BURST);
+        match self.portion {
+            None => self.queue.receive_at_most(most, burst),
+            Some(left) => self.receive_of(left, most, burst),
+        }
     }
 
     #[inline]
@@ -69,6 +75,17 @@ impl Port for Primed {
 }
 
 impl Primed {
+    #[cold]
+    fn receive_of(&mut self, left: usize, most: usize, burst: &mut Burst<Mbuf>) -> usize {
+        if left < most {
+            self.portion = Some(PORTION as usize);
+            return 0;
+        }
+        let received = self.queue.receive_at_most(most, burst);
+        self.portion = Some(left - received);
+        received
+    }
+
     #[cold]
     fn deal(&mut self, burst: &mut Burst<Mbuf>) -> usize {
         let before = burst.len();
@@ -150,7 +167,7 @@ fn open(
     let (nic, queue) = open_device(eal, pool, device)?;
     let report = nic.report();
     let facts = facts(id, report.mac, report.checks_ip);
-    Ok((nic, Primed { queue, deck: Deck::default(), dealing: true, burst }, facts))
+    Ok((nic, Primed { queue, deck: Deck::default(), dealing: true, burst, portion: None }, facts))
 }
 
 /// A device and its one queue.
@@ -240,10 +257,12 @@ impl<F: Mapped> Bench<F> {
         self.rig.worker.ports_mut().iter_mut().map(|port| port.deck.taken).sum()
     }
 
-    /// Turns until every flow has been seen twice, and looks at a sample of what goes out.
+    /// Turns until every flow has been seen twice, and looks at a sample of what goes out. Frames come in portions meanwhile: a
+    /// worker that is behind opens few sessions.
     fn warm_up(&mut self, tsc_hz: f64, length: usize) -> Result<(), String> {
         for port in self.rig.worker.ports_mut() {
             port.deck.record(SAMPLE, length);
+            port.portion = Some(PORTION as usize);
         }
         let wanted = 2 * self.rig.shape.flows as u64;
         let end = cycles() + (PATIENCE_S * tsc_hz) as u64;
@@ -251,6 +270,9 @@ impl<F: Mapped> Bench<F> {
             for _ in 0..256 {
                 self.rig.turn();
             }
+        }
+        for port in self.rig.worker.ports_mut() {
+            port.portion = None;
         }
         let samples: Vec<_> =
             self.rig.worker.ports_mut().iter_mut().map(|port| port.deck.recorded()).collect();
@@ -260,6 +282,13 @@ impl<F: Mapped> Bench<F> {
                         address, port 80; `hitless bench capture` writes such a file"
                     .into(),
             );
+        }
+        let (sessions, flows) = (self.rig.sessions(), self.rig.shape.flows);
+        if sessions < flows {
+            return Err(format!(
+                "{sessions} of {flows} flows have a session: write --flows {sessions} if the device brings no others; TCP \
+                        needs a SYN to open one"
+            ));
         }
         let right = |sample: &Vec<u8>| sample.is_empty() || self.rig.sample_is_right(sample, length);
         match samples.iter().all(right) {

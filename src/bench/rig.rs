@@ -9,8 +9,8 @@ use super::{
 use crate::{
     packet::{Family, HashKey, Steering, Tuple, V4, V6},
     plane::{
-        BackendCounters, Counters, Examined, HaState, Mapped, NextHop, NextHops, Ownership, Publisher, Relay,
-        Route, Routes,
+        BackendCounters, Counter, Counters, Examined, HaState, Mapped, NextHop, NextHops, Ownership,
+        Publisher, Relay, Route, Routes,
     },
     port::PortFacts,
     session::{Bucket, LocalAddresses, Session, Storage, Timeouts},
@@ -119,7 +119,7 @@ const DESCRIPTORS: u16 = 4096;
 
 /// Frames dealt before the worker finds its queue empty: less than half of what the shortest queue of a bench holds, so that it
 /// knows that it is not behind.
-const PORTION: u64 = 256;
+pub(super) const PORTION: u64 = 256;
 
 /// A port of a rig, as a device would say.
 pub(super) fn facts(id: PortId, mac: Mac, checks_ip: bool) -> PortFacts {
@@ -323,6 +323,16 @@ impl<F: Mapped, P: Dealer> Rig<F, P> {
     /// For the worker no time has passed since its last turn: else it would owe its sessions all the looks of that time.
     pub(super) fn resume(&mut self) {
         self.left_out += self.clock.raw() - self.last;
+    }
+
+    /// Sessions in the worker's table, after turns for two milliseconds: it publishes once in each.
+    pub(super) fn sessions(&mut self) -> usize {
+        let end = self.now + Duration::from_millis(2);
+        while self.now < end {
+            self.turn();
+        }
+        let tally = self.counters.read();
+        (tally.get(Counter::SessionsV4) + tally.get(Counter::SessionsV6)) as usize
     }
 
     /// Turns until the first port has dealt all it had.

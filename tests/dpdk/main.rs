@@ -8,6 +8,7 @@
 )]
 
 mod af_packet;
+mod captures;
 mod devices;
 mod nic;
 mod packets;

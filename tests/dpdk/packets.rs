@@ -143,10 +143,10 @@ fn a_frame_grows_and_shrinks_at_both_ends() {
 }
 
 /// A capture with these frames, of this second and microsecond each.
-struct Capture(PathBuf);
+pub(crate) struct Capture(pub(crate) PathBuf);
 
 impl Capture {
-    fn write(name: &str, frames: &[(u32, u32, Vec<u8>)]) -> Self {
+    pub(crate) fn write(name: &str, frames: &[(u32, u32, Vec<u8>)]) -> Self {
         let path = env::temp_dir().join(format!("hitless-{}-{name}.pcap", process::id()));
         let mut file = Vec::new();
         for word in [0xa1b2_c3d4u32, 0x0004_0002, 0, 0, 65535, 1] {
