@@ -50,7 +50,7 @@ pub fn generate(
     let templates = shape.templates(frames, what.family, to, 0);
     let mut deck = Deck::default();
     deck.load(templates, u64::MAX);
-    let eal = start(u64::from(PACKETS), core)?;
+    let (eal, _) = start(u64::from(PACKETS), core)?;
     let pool = Pool::create(&eal, &PoolOptions { packets: PACKETS, mtu: 1500, numa_node: None })
         .map_err(|error| error.to_string())?;
     let (nic, queue) = open_device(&eal, &pool, device)?;

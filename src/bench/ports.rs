@@ -22,8 +22,12 @@ const ROUNDS: usize = 15;
 const PIECE: usize = 512;
 /// Packets beside those a capture holds.
 const SPARE_PACKETS: u32 = 16_384;
-/// What a packet buffer takes, with all that belongs to it: a page of its own, where there are no huge ones.
-const BUFFER_BYTES: u64 = 4096;
+/// What a packet buffer takes, with all that belongs to it, where there are huge pages; and where there are none, a page of its
+/// own.
+const BUFFER_BYTES: u64 = 2432;
+const PAGE_BYTES: u64 = 4096;
+/// What else takes memory of DPDK's.
+const SPARE_MB: u64 = 64;
 /// What no device brings in this time does not come.
 const PATIENCE_S: f64 = 10.0;
 
@@ -123,7 +127,7 @@ pub fn forward_on_ports(what: &Forward, devices: &[&str], core: u16) -> Result<F
 fn measure<F: Mapped>(what: &Forward, devices: &[&str], core: u16) -> Result<ForwardReport, String> {
     let shape = Shape::new(what);
     let packets = shape.flows as u32 + SPARE_PACKETS;
-    let eal = start(u64::from(packets), core)?;
+    let (eal, hugepages) = start(u64::from(packets), core)?;
     let pool = Pool::create(&eal, &PoolOptions { packets, mtu: 1500, numa_node: None })
         .map_err(|e| e.to_string())?;
     let mut opened: Vec<(Nic, Primed, PortFacts)> = Vec::new();
@@ -135,7 +139,8 @@ fn measure<F: Mapped>(what: &Forward, devices: &[&str], core: u16) -> Result<For
     let (nics, ports): (Vec<Nic>, Vec<Primed>) = opened.into_iter().map(|(nic, port, _)| (nic, port)).unzip();
     let mut bench =
         Bench { rig: Rig::<F, Primed>::new(shape, ports, facts).map_err(|error| error.to_string())? };
-    let report = bench.run(what);
+    let huge_pages_wanted_mb = (!hugepages).then(|| huge_mb(u64::from(packets)));
+    let report = bench.run(what).map(|report| ForwardReport { huge_pages_wanted_mb, ..report });
     // Queues and thread before the devices, and those before the EAL.
     drop(bench);
     drop(registered);
@@ -143,17 +148,22 @@ fn measure<F: Mapped>(what: &Forward, devices: &[&str], core: u16) -> Result<For
     report
 }
 
-/// DPDK's environment with memory for so many packets.
-pub(super) fn start(packets: u64, core: u16) -> Result<Eal, String> {
-    let memory_mb = ((packets * BUFFER_BYTES) >> 20) + 64;
-    let free: u64 =
-        Host::read(Path::new("/")).hugepages.iter().map(|pages| (pages.free * pages.size_kb) >> 10).sum();
+/// Megabytes of huge pages that so many packets want.
+const fn huge_mb(packets: u64) -> u64 {
+    ((packets * BUFFER_BYTES) >> 20) + SPARE_MB
+}
+
+/// DPDK's environment with memory for so many packets; and whether it is in huge pages, which it is where enough are free.
+pub(super) fn start(packets: u64, core: u16) -> Result<(Eal, bool), String> {
+    let hugepages = Host::read(Path::new("/")).free_huge_mb() >= huge_mb(packets);
+    let memory_mb = if hugepages { huge_mb(packets) } else { ((packets * PAGE_BYTES) >> 20) + SPARE_MB };
     Eal::start(&EalOptions {
-        hugepages: free >= memory_mb,
+        hugepages,
         memory_mb: memory_mb as u32,
         main_core: core,
         ..EalOptions::default()
     })
+    .map(|eal| (eal, hugepages))
     .map_err(|error| error.to_string())
 }
 
@@ -230,6 +240,10 @@ impl<F: Mapped> Bench<F> {
             self.swap_macs(slice / 4, &mut memory, |packets| floor.visit(packets));
             self.swap_macs(slice / 4, &mut session, |packets| floor.visit_sessions(packets));
         }
+        if ours.is_empty() {
+            return Err("the device brings nothing any more: net_pcap wants infinite_rx=1, and a generator has to go on until the end"
+                .into());
+        }
         let lap = together(&ours);
         let busy: u64 = ours.iter().map(|lap| lap.busy).sum();
         let seconds = lap.whole as f64 / tsc_hz;
@@ -248,6 +262,7 @@ impl<F: Mapped> Bench<F> {
             scaling: None,
             replacing: None,
             disturbed_percent: 100.0 * (1.0 - lap.busy as f64 / busy as f64),
+            huge_pages_wanted_mb: None,
             tsc_hz,
             each: [&ours, &swaps, &memory, &session].map(|laps| laps.iter().map(Lap::cycles).collect()),
         })
@@ -277,17 +292,18 @@ impl<F: Mapped> Bench<F> {
         let samples: Vec<_> =
             self.rig.worker.ports_mut().iter_mut().map(|port| port.deck.recorded()).collect();
         if samples.iter().all(Vec::is_empty) {
-            return Err(
-                "nothing was forwarded: frames must be for the device's MAC address and the virtual \
-                        address, port 80; `hitless bench capture` writes such a file"
-                    .into(),
-            );
+            return Err(format!(
+                "nothing was forwarded: frames must be for the device's MAC address and {}, port 80, as `hitless bench \
+                 capture` writes them; --vip names another address, and TCP needs a SYN to open a session then",
+                self.rig.shape.vip::<F>()
+            ));
         }
         let (sessions, flows) = (self.rig.sessions(), self.rig.shape.flows);
-        if sessions < flows {
+        // A generator may have lost a few SYNs.
+        if sessions < flows - flows / 100 {
             return Err(format!(
-                "{sessions} of {flows} flows have a session: write --flows {sessions} if the device brings no others; TCP \
-                        needs a SYN to open one"
+                "{sessions} of {flows} flows have a session: write --flows {sessions} if the device brings no \
+                 others; TCP needs a SYN to open one"
             ));
         }
         let right = |sample: &Vec<u8>| sample.is_empty() || self.rig.sample_is_right(sample, length);

@@ -287,6 +287,12 @@ impl Bench {
                     None => forward(&what),
                 };
                 let report = report.map_err(Failure::Refused)?;
+                if let Some(megabytes) = report.huge_pages_wanted_mb {
+                    table::complain(&format!(
+                        "the packets are not in huge pages, and each takes longer for it: `sysctl -w vm.nr_hugepages={}`",
+                        megabytes.div_ceil(2)
+                    ));
+                }
                 output.tell(&report, "forward", || {
                     let title = format!("{} flows: how many packets cost no more", what.flows);
                     let [ours, baseline, memory, session] = &report.each;
