@@ -10,9 +10,9 @@ use super::{
 use crate::{
     dpdk::{Device, Eal, EalOptions, Host, Mbuf, Nic, OpenOptions, Pool, PoolOptions, Queue, cycles},
     packet::{V4, V6},
-    plane::Mapped,
+    plane::{Counter, Mapped},
     port::{BURST, Burst, Packet, Port, PortFacts},
-    types::PortId,
+    types::{Duration, PortId},
 };
 use std::path::Path;
 
@@ -272,6 +272,16 @@ impl<F: Mapped> Bench<F> {
         self.rig.worker.ports_mut().iter_mut().map(|port| port.deck.taken).sum()
     }
 
+    /// Sessions in the worker's table, after turns for two milliseconds: it publishes once in each.
+    fn sessions(&mut self) -> usize {
+        let end = self.rig.now() + Duration::from_millis(2);
+        while self.rig.now() < end {
+            self.rig.turn();
+        }
+        let tally = self.rig.counters.read();
+        (tally.get(Counter::SessionsV4) + tally.get(Counter::SessionsV6)) as usize
+    }
+
     /// Turns until every flow has been seen twice, and looks at a sample of what goes out. Frames come in portions meanwhile: a
     /// worker that is behind opens few sessions.
     fn warm_up(&mut self, tsc_hz: f64, length: usize) -> Result<(), String> {
@@ -298,7 +308,7 @@ impl<F: Mapped> Bench<F> {
                 self.rig.shape.vip::<F>()
             ));
         }
-        let (sessions, flows) = (self.rig.sessions(), self.rig.shape.flows);
+        let (sessions, flows) = (self.sessions(), self.rig.shape.flows);
         // A generator may have lost a few SYNs.
         if sessions < flows - flows / 100 {
             return Err(format!(

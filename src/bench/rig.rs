@@ -9,8 +9,8 @@ use super::{
 use crate::{
     packet::{Family, HashKey, Steering, Tuple, V4, V6},
     plane::{
-        BackendCounters, Counter, Counters, Examined, HaState, Mapped, NextHop, NextHops, Ownership,
-        Publisher, Relay, Route, Routes,
+        BackendCounters, Counters, Examined, HaState, Mapped, NextHop, NextHops, Ownership, Publisher, Relay,
+        Route, Routes,
     },
     port::PortFacts,
     session::{Bucket, LocalAddresses, Session, Storage, Timeouts},
@@ -323,16 +323,6 @@ impl<F: Mapped, P: Dealer> Rig<F, P> {
     /// For the worker no time has passed since its last turn: else it would owe its sessions all the looks of that time.
     pub(super) fn resume(&mut self) {
         self.left_out += self.clock.raw() - self.last;
-    }
-
-    /// Sessions in the worker's table, after turns for two milliseconds: it publishes once in each.
-    pub(super) fn sessions(&mut self) -> usize {
-        let end = self.now + Duration::from_millis(2);
-        while self.now < end {
-            self.turn();
-        }
-        let tally = self.counters.read();
-        (tally.get(Counter::SessionsV4) + tally.get(Counter::SessionsV6)) as usize
     }
 
     /// Turns until the first port has dealt all it had.
