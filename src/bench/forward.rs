@@ -96,9 +96,10 @@ pub struct ForwardReport {
     pub replacing: Option<Replacing>,
     /// The part of the time, in percent, that is in no figure: the machine ran something else.
     pub disturbed_percent: f64,
-    /// Megabytes of huge pages that the packets want, where fewer were free: each lies in a page of its own then, and takes longer.
+    /// The command that reserves huge pages for the packets, where too few were free: each lies in a page of its own then, and
+    /// takes longer.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub huge_pages_wanted_mb: Option<u64>,
+    pub reserve: Option<String>,
     /// TSC ticks a second.
     pub tsc_hz: f64,
     /// Cycles a packet of each piece of the run, of the baseline's, of the memory's and of the session's, for a plot.
@@ -284,7 +285,7 @@ fn report<F: Mapped>(what: &Forward, laps: &[Laps]) -> ForwardReport {
         scaling: (laps.len() > 1).then(|| median(&scaling)),
         replacing: laps.first().and_then(|laps| laps.replacing),
         disturbed_percent: kept.iter().map(|kept| kept.disturbed_percent).sum::<f64>() / workers,
-        huge_pages_wanted_mb: None,
+        reserve: None,
         tsc_hz,
         each: [
             cycles(|laps| &laps.together),

@@ -8,7 +8,10 @@ use super::{
     rig::{PORTION, Rig, Shape, bytes_per_session, facts},
 };
 use crate::{
-    dpdk::{Device, Eal, EalOptions, Host, Mbuf, Nic, OpenOptions, Pool, PoolOptions, Queue, cycles},
+    dpdk::{
+        Device, Eal, EalOptions, Host, Mbuf, Nic, OpenOptions, Pool, PoolOptions, Queue, cycles,
+        reserve_command,
+    },
     packet::{V4, V6},
     plane::{Counter, Mapped},
     port::{BURST, Burst, Packet, Port, PortFacts},
@@ -139,8 +142,8 @@ fn measure<F: Mapped>(what: &Forward, devices: &[&str], core: u16) -> Result<For
     let (nics, ports): (Vec<Nic>, Vec<Primed>) = opened.into_iter().map(|(nic, port, _)| (nic, port)).unzip();
     let mut bench =
         Bench { rig: Rig::<F, Primed>::new(shape, ports, facts).map_err(|error| error.to_string())? };
-    let huge_pages_wanted_mb = (!hugepages).then(|| huge_mb(u64::from(packets)));
-    let report = bench.run(what).map(|report| ForwardReport { huge_pages_wanted_mb, ..report });
+    let reserve = (!hugepages).then(|| reserve_command(huge_mb(u64::from(packets))));
+    let report = bench.run(what).map(|report| ForwardReport { reserve, ..report });
     // Queues and thread before the devices, and those before the EAL.
     drop(bench);
     drop(registered);
@@ -262,7 +265,7 @@ impl<F: Mapped> Bench<F> {
             scaling: None,
             replacing: None,
             disturbed_percent: 100.0 * (1.0 - lap.busy as f64 / busy as f64),
-            huge_pages_wanted_mb: None,
+            reserve: None,
             tsc_hz,
             each: [&ours, &swaps, &memory, &session].map(|laps| laps.iter().map(Lap::cycles).collect()),
         })

@@ -287,10 +287,9 @@ impl Bench {
                     None => forward(&what),
                 };
                 let report = report.map_err(Failure::Refused)?;
-                if let Some(megabytes) = report.huge_pages_wanted_mb {
+                if let Some(command) = &report.reserve {
                     table::complain(&format!(
-                        "the packets are not in huge pages, and each takes longer for it: `sysctl -w vm.nr_hugepages={}`",
-                        megabytes.div_ceil(2)
+                        "the packets are not in huge pages, and each takes longer for it: `{command}`"
                     ));
                 }
                 output.tell(&report, "forward", || {

@@ -30,6 +30,7 @@ pub use device_clock::DeviceClock;
 pub use device_error::DeviceError;
 pub use eal::{Eal, RegisteredThread, ThreadError, cycles, cycles_hz, version};
 pub use flow::{FlowError, FlowRule};
+pub(crate) use inventory::reserve_command;
 pub use inventory::{Advice, Capabilities, Host, HugePages, Inventory, PciNic, Timestamps, advice};
 pub use mbuf::Mbuf;
 pub use nic::{Counters, Filter, Link, Nic, Report};

@@ -28,7 +28,7 @@ pub fn advice(host: &Host, nics: &[PciNic]) -> Vec<Advice> {
 }
 
 /// The command that reserves `megabytes` in huge pages of 2 MiB.
-pub(in crate::dpdk) fn reserve_command(megabytes: u64) -> String {
+pub(crate) fn reserve_command(megabytes: u64) -> String {
     format!("sysctl -w vm.nr_hugepages={}", megabytes.div_ceil(2))
 }
 

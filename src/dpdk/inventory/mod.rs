@@ -6,7 +6,7 @@ mod capabilities;
 mod host;
 mod pci;
 
-pub(super) use advice::reserve_command;
+pub(crate) use advice::reserve_command;
 pub use advice::{Advice, advice};
 pub(super) use capabilities::timestamps;
 pub use capabilities::{Capabilities, Timestamps};
