@@ -49,15 +49,11 @@ fn tcp_flows(config: NodeConfig) {
 /// Datagrams that came and found their socket full, of both families: after a moment in which the machine stood still, all of it
 /// come at once.
 fn overflows(of: &Namespace) -> i64 {
-    let counters = |file| {
-        let mut command = of.command("cat");
-        output(command.arg(file)).unwrap()
-    };
-    let v4 = counters("/proc/net/snmp");
+    let v4 = of.shell("cat /proc/net/snmp").unwrap();
     let mut udp = v4.lines().filter_map(|line| line.strip_prefix("Udp: ")).map(str::split_whitespace);
     let (names, values) = (udp.next().unwrap(), udp.next().unwrap());
     let v4 = names.zip(values).find(|(name, _)| *name == "RcvbufErrors").unwrap().1.to_owned();
-    let v6 = counters("/proc/net/snmp6");
+    let v6 = of.shell("cat /proc/net/snmp6").unwrap();
     let v6 = v6.lines().find_map(|line| line.strip_prefix("Udp6RcvbufErrors")).unwrap().trim().to_owned();
     [v4, v6].iter().map(|number| number.parse::<i64>().unwrap()).sum()
 }
