@@ -45,8 +45,8 @@ pub struct Replacing {
     pub long_turns_ppm: f64,
     /// The same while the services stayed.
     pub long_turns_ppm_before: f64,
-    /// Microseconds of the turns in which a worker may have come upon new services: a few for each table, so few in all that the
-    /// machine seldom disturbs one.
+    /// Microseconds of the turns that came upon new services: those before which a table had been published since the turn
+    /// before them began. So few in all that the machine seldom disturbs one.
     pub taking_up_us: Spread,
     /// How many they were.
     pub taking_up_turns: usize,
@@ -68,7 +68,7 @@ struct Lap {
     long_turns: u64,
     longest: u64,
     lost: u64,
-    /// Ticks of the turns in which new services may have been taken up.
+    /// Ticks of the turns that came upon new services.
     taking_up: Vec<u64>,
 }
 
@@ -135,11 +135,14 @@ fn lap<F: Mapped>(
 ) {
     let (_, begun) = rig.turn();
     let mut last = begun;
-    let (mut table, mut changed, mut taking_up) = (Arc::as_ptr(published.load()), false, false);
+    let (mut table, mut taking_up) = (Arc::as_ptr(published.load()), false);
     while last - begun < slice {
         rig.deck().remaining = PIECE;
         let (start, taken) = (last, rig.deck().taken);
         while rig.deck().remaining > 0 {
+            // Before the turn: one that the machine holds up has new services come in meanwhile, and would be
+            // taken for the one that took them up.
+            let newest = Arc::as_ptr(published.load());
             let (_, now) = rig.turn();
             let turn = now - last;
             lap.turns += 1;
@@ -148,10 +151,7 @@ fn lap<F: Mapped>(
             if taking_up {
                 lap.taking_up.push(turn);
             }
-            // Of the turn that began at `now`: it came upon the new table, or it had looked before and the next will.
-            let (newest, before) = (Arc::as_ptr(published.load()), changed);
-            changed = newest != table;
-            taking_up = changed || before;
+            taking_up = newest != table;
             (table, last) = (newest, now);
         }
         lap.lost += PIECE - (rig.deck().taken - taken);
