@@ -70,7 +70,7 @@ impl Contender for Ours {
 
     fn new(slots: usize, tuples: usize) -> Option<Self> {
         let storage = Storage {
-            buckets: Vec::leak(vec![Bucket::default(); slots / 8]),
+            buckets: Vec::leak(vec![Bucket::default(); slots / 12]),
             ..Storage::heap(tuples.div_ceil(2))
         };
         Some(Self(Table::new(storage, KEY)))

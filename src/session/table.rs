@@ -1,12 +1,12 @@
 //! The session table: one worker's sessions, each found from both of its directions with one look-up.
 //!
 //! ```text
-//! bucket, one cache line:  8 tags of 16 bits | 8 references of 32 bits | entries that spilled from here
-//! reference:               session number, and in the lowest bit the direction of the tuple that leads there
+//! bucket, one cache line:  a byte of 12 tags | how many entries spilled from here | 12 entries of 32 bits
+//! entry:                   4 bits more of the tag | session number | the direction of the tuple that leads there
 //! ```
 //!
-//! A tuple's entry lies in its home bucket, or, if that was full, in its second. Tags are compared eight at a
-//! time; the session itself holds the full key, which is always compared. The table never grows and never
+//! A tuple's entry lies in its home bucket, or, if that was full, in its second. Tags are compared all at
+//! once; the session itself holds the full key, which is always compared. The table never grows and never
 //! rehashes. A local port is taken exactly when the tuple of its replies is in here.
 
 use super::entry::{Direction, Session};
@@ -16,13 +16,19 @@ use crate::{
 };
 use arrayvec::ArrayVec;
 use prefetch_index::prefetch_index;
-use wide::u16x8;
+use wide::u8x16;
 
 /// Entries of a bucket.
-const WAYS: usize = 8;
+const WAYS: usize = 12;
 
-/// Buckets are made for this share of entries in use, in eighths: low enough that few entries spill.
-const LOAD_EIGHTHS: usize = 5;
+/// Buckets are made for so many entries in use: few enough that few spill.
+const LOAD: usize = 8;
+
+/// Tags, and a count.
+const HEAD: usize = WAYS + size_of::<u32>();
+
+/// Bits of a reference that are a part of the tag.
+const TAG: u32 = 0xf;
 
 /// Entries that ageing looks at before it removes those that are over.
 const AGED_TOGETHER: usize = 32;
@@ -31,51 +37,66 @@ const AGED_TOGETHER: usize = 32;
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C, align(64))]
 pub struct Bucket {
-    /// 0: free.
-    tags: [u16; WAYS],
-    references: [u32; WAYS],
-    /// Entries whose home is here but which lie in their second bucket.
-    spilled: u32,
-    reserved: [u32; 3],
+    /// A byte of each way's tag, 0 if it is free; behind them, so that all is one load, how many entries have their home
+    /// here but lie in their second bucket.
+    head: [u8; HEAD],
+    entries: [Reference; WAYS],
 }
 
 const _: () = assert!(size_of::<Bucket>() == 64, "a bucket is one cache line");
 
 impl Bucket {
+    /// The ways with this byte, which is given sixteen times.
     #[inline]
-    fn mask(&self, tag: u16) -> u32 {
-        u16x8::new(self.tags).simd_eq(u16x8::splat(tag)).to_bitmask()
+    fn ways(&self, byte: u8x16) -> impl Iterator<Item = usize> {
+        let mut mask = u8x16::new(self.head).simd_eq(byte).to_bitmask() & ((1 << WAYS) - 1);
+        std::iter::from_fn(move || {
+            (mask != 0).then(|| {
+                let way = mask.trailing_zeros() as usize;
+                mask &= mask - 1;
+                way
+            })
+        })
+    }
+
+    /// What the entries with this tag refer to.
+    #[inline]
+    fn candidates(&self, tag: Tag) -> impl Iterator<Item = Reference> {
+        self.ways(tag.bytes())
+            .filter_map(|way| self.entries.get(way).copied())
+            .filter(move |entry| (entry.0 ^ tag.bits()) & TAG == 0)
     }
 
     fn free_way(&self) -> Option<usize> {
-        match self.mask(0) {
-            0 => None,
-            mask => Some(mask.trailing_zeros() as usize),
-        }
+        self.ways(u8x16::ZERO).next()
     }
 
-    fn put(&mut self, way: usize, tag: u16, reference: Reference) {
-        self.tags[way] = tag;
-        self.references[way] = reference.0;
+    fn put(&mut self, way: usize, tag: Tag, reference: Reference) {
+        self.head[way] = tag.byte();
+        self.entries[way] = reference;
     }
 
-    fn way_of(&self, tag: u16, reference: Reference) -> Option<usize> {
-        ways(self.mask(tag)).find(|&way| self.references[way] == reference.0)
+    fn take(&mut self, way: usize) {
+        self.head[way] = 0;
+    }
+
+    fn way_of(&self, tag: Tag, reference: Reference) -> Option<usize> {
+        self.ways(tag.bytes()).find(|&way| self.entries.get(way) == Some(&reference))
+    }
+
+    #[inline]
+    fn spilled(&self) -> u32 {
+        self.head.last_chunk().map_or(0, |count| u32::from_ne_bytes(*count))
+    }
+
+    fn spill(&mut self, more: i32) {
+        let spilled = self.spilled().wrapping_add_signed(more);
+        self.head[WAYS..].copy_from_slice(&spilled.to_ne_bytes());
     }
 }
 
-fn ways(mut mask: u32) -> impl Iterator<Item = usize> {
-    std::iter::from_fn(move || {
-        (mask != 0).then(|| {
-            let way = mask.trailing_zeros() as usize;
-            mask &= mask - 1;
-            way
-        })
-    })
-}
-
-/// A session's number and the direction of the tuple that led to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A session's number, the direction of the tuple that led to it, and four bits of that tuple's hash.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reference(u32);
 
 impl Reference {
@@ -83,21 +104,24 @@ impl Reference {
     pub const NONE: Self = Self(u32::MAX);
 
     #[inline]
-    const fn new(number: u32, direction: Direction) -> Self {
-        Self(number << 1 | direction as u32)
+    const fn new(number: u32, direction: Direction, tag: Tag) -> Self {
+        Self(number << 5 | (direction as u32) << 4 | tag.bits() & TAG)
     }
 
     #[inline]
     const fn number(self) -> usize {
-        (self.0 >> 1) as usize
+        (self.0 >> 5) as usize
     }
 
     /// The direction of the tuple that was looked up.
     #[inline]
     pub const fn direction(self) -> Direction {
-        if self.0 & 1 == 0 { Direction::Inbound } else { Direction::Outbound }
+        if self.0 & 1 << 4 == 0 { Direction::Inbound } else { Direction::Outbound }
     }
 }
+
+/// Sessions that references can tell apart.
+const MOST: usize = (1 << 27) - 1;
 
 /// Why a session cannot be inserted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,7 +139,7 @@ pub struct Storage<F: Family> {
 impl<F: Family> Storage<F> {
     /// How many buckets a table for so many sessions needs.
     pub const fn buckets_for(sessions: usize) -> usize {
-        (2 * sessions).div_ceil(LOAD_EIGHTHS) + 2
+        (2 * sessions).div_ceil(LOAD) + 2
     }
 
     /// From the heap; for tests and small tables.
@@ -152,13 +176,38 @@ pub(crate) const fn scale(hash: u32, count: usize) -> usize {
 struct Places {
     home: usize,
     second: usize,
-    tag: u16,
+    tag: Tag,
+}
+
+/// Bits of a hash that the choice of the home bucket has next to no part in; 11 of them are kept.
+#[derive(Clone, Copy)]
+struct Tag(u64);
+
+impl Tag {
+    /// Never 0.
+    #[inline]
+    const fn byte(self) -> u8 {
+        (self.0 >> 32) as u8 | 1
+    }
+
+    /// The same sixteen times: picked out of the hash where it stands.
+    #[inline]
+    fn bytes(self) -> u8x16 {
+        let hash: u8x16 = bytemuck::cast([self.0.to_le(), 0]);
+        hash.shuffle(u8x16::splat(4)) | u8x16::ONE
+    }
+
+    /// The lowest four count.
+    #[inline]
+    const fn bits(self) -> u32 {
+        self.0 as u32
+    }
 }
 
 impl<F: Family> Table<F> {
-    /// An empty table in `storage`; at most 2³⁰ sessions are used.
+    /// An empty table in `storage`; at most 2²⁷ - 1 sessions are used.
     pub fn new(storage: Storage<F>, key: HashKey) -> Self {
-        let capacity = storage.sessions.len().min(1 << 30);
+        let capacity = storage.sessions.len().min(MOST);
         let sessions = &mut storage.sessions[..capacity];
         Self {
             buckets: storage.buckets,
@@ -208,14 +257,8 @@ impl<F: Family> Table<F> {
         Places {
             home: self.home(hash),
             second: scale((hash >> 32) as u32, self.buckets.len()),
-            tag: Self::tag(hash),
+            tag: Tag(hash),
         }
-    }
-
-    /// Bits that the choice of the home bucket has no part in; never 0.
-    #[inline]
-    const fn tag(hash: u64) -> u16 {
-        (hash >> 32) as u16 | 1
     }
 
     /// Step 1 of a batched look-up: asks for the bucket.
@@ -229,14 +272,13 @@ impl<F: Family> Table<F> {
     #[inline]
     pub fn candidate(&self, hash: u64) -> Reference {
         let bucket = &self.buckets[self.home(hash)];
-        let mask = bucket.mask(Self::tag(hash));
-        if mask == 0 {
-            if bucket.spilled > 0 {
+        let Some(candidate) = bucket.candidates(Tag(hash)).next() else {
+            if bucket.spilled() > 0 {
                 prefetch_index(&*self.buckets, self.places(hash).second);
             }
             return Reference::NONE;
-        }
-        Reference(bucket.references[mask.trailing_zeros() as usize % WAYS])
+        };
+        candidate
     }
 
     /// Where a candidate lies, unread.
@@ -263,13 +305,13 @@ impl<F: Family> Table<F> {
         let places = self.places(hash);
         let home = &self.buckets[places.home];
         let in_bucket = |bucket: &Bucket| {
-            ways(bucket.mask(places.tag)).map(|way| Reference(bucket.references[way])).find(|reference| {
+            bucket.candidates(places.tag).find(|reference| {
                 let session = &self.sessions[reference.number()];
                 session.arriving(reference.direction()) == *tuple && session.protocol() == protocol.number()
             })
         };
         in_bucket(home)
-            .or_else(|| (home.spilled > 0).then(|| in_bucket(&self.buckets[places.second])).flatten())
+            .or_else(|| (home.spilled() > 0).then(|| in_bucket(&self.buckets[places.second])).flatten())
     }
 
     /// The session of a reference that [`Self::find`] gave.
@@ -301,8 +343,8 @@ impl<F: Family> Table<F> {
             }
             None => return Err(Full),
         };
-        let references =
-            [Direction::Inbound, Direction::Outbound].map(|direction| Reference::new(number, direction));
+        let references = [Direction::Inbound, Direction::Outbound]
+            .map(|direction| Reference::new(number, direction, Tag(hashes[direction.index()])));
         self.sessions[number as usize] = session;
         if !self.place(hashes[0], references[0]) {
             return self.give_back(number);
@@ -330,7 +372,7 @@ impl<F: Family> Table<F> {
 
     fn vacate(&mut self, number: u32, hashes: [u64; 2]) {
         for (direction, hash) in [Direction::Inbound, Direction::Outbound].into_iter().zip(hashes) {
-            self.displace(hash, Reference::new(number, direction));
+            self.displace(hash, Reference::new(number, direction, Tag(hash)));
         }
         self.sessions[number as usize] = Session::free();
         self.recycled.push(number);
@@ -355,7 +397,7 @@ impl<F: Family> Table<F> {
         }
         if let Some(way) = self.buckets[second].free_way() {
             self.buckets[second].put(way, tag, reference);
-            self.buckets[home].spilled += 1;
+            self.buckets[home].spill(1);
             return true;
         }
         if let Some(way) = self.make_room(home) {
@@ -368,16 +410,16 @@ impl<F: Family> Table<F> {
     /// Moves one entry of a full bucket to the other bucket it may lie in; returns the way that became free.
     fn make_room(&mut self, full: usize) -> Option<usize> {
         for way in 0..WAYS {
-            let reference = Reference(self.buckets[full].references[way]);
+            let reference = self.buckets[full].entries[way];
             let Places { home, second, tag } = self.places(self.hash_of(reference));
-            let (other, spills) = if home == full { (second, 1) } else { (home, u32::MAX) };
+            let (other, spills) = if home == full { (second, 1) } else { (home, -1) };
             if other == full {
                 continue;
             }
             if let Some(free) = self.buckets[other].free_way() {
                 self.buckets[other].put(free, tag, reference);
-                self.buckets[full].tags[way] = 0;
-                self.buckets[home].spilled = self.buckets[home].spilled.wrapping_add(spills);
+                self.buckets[full].take(way);
+                self.buckets[home].spill(spills);
                 return Some(way);
             }
         }
@@ -387,10 +429,10 @@ impl<F: Family> Table<F> {
     fn displace(&mut self, hash: u64, reference: Reference) {
         let Places { home, second, tag } = self.places(hash);
         if let Some(way) = self.buckets[home].way_of(tag, reference) {
-            self.buckets[home].tags[way] = 0;
+            self.buckets[home].take(way);
         } else if let Some(way) = self.buckets[second].way_of(tag, reference) {
-            self.buckets[second].tags[way] = 0;
-            self.buckets[home].spilled -= 1;
+            self.buckets[second].take(way);
+            self.buckets[home].spill(-1);
         }
     }
 
