@@ -7,7 +7,7 @@
 use hitless::{
     packet::{HashKey, Tuple, V4},
     plane::prefetch_nearby,
-    session::{Bucket, Session, Storage, Table},
+    session::{Bucket, Session, Storage, Table, WAYS},
     types::{BackendId, InstanceId, Protocol, ServiceId},
 };
 use prefetch_index::prefetch_index;
@@ -70,7 +70,7 @@ impl Contender for Ours {
 
     fn new(slots: usize, tuples: usize) -> Option<Self> {
         let storage = Storage {
-            buckets: Vec::leak(vec![Bucket::default(); slots / 12]),
+            buckets: Vec::leak(vec![Bucket::default(); slots / WAYS]),
             ..Storage::heap(tuples.div_ceil(2))
         };
         Some(Self(Table::new(storage, KEY)))

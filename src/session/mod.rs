@@ -14,5 +14,5 @@ pub use fragments::{FragmentKey, Fragments, Heading};
 pub use local_ports::{Exhausted, LocalAddresses, LocalPorts, Wanted};
 pub use record::Record;
 pub(crate) use table::scale;
-pub use table::{Bucket, Full, Reference, Storage, Table};
+pub use table::{Bucket, Full, Reference, Storage, Table, WAYS};
 pub use track::{Timeouts, is_steady, negotiates, opens, track};

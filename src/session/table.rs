@@ -19,7 +19,7 @@ use prefetch_index::prefetch_index;
 use wide::u8x16;
 
 /// Entries of a bucket.
-const WAYS: usize = 12;
+pub const WAYS: usize = 12;
 
 /// Buckets are made for so many entries in use: few enough that few spill.
 const LOAD: usize = 8;
