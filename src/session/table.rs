@@ -27,8 +27,13 @@ const LOAD: usize = 8;
 /// Tags, and a count.
 const HEAD: usize = WAYS + size_of::<u32>();
 
-/// Bits of a reference that are a part of the tag.
-const TAG: u32 = 0xf;
+/// The lowest bits of a reference are a part of the tag; the next is the direction, and the rest the session's number.
+const TAG_BITS: u32 = 4;
+const TAG: u32 = (1 << TAG_BITS) - 1;
+const NUMBER_SHIFT: u32 = TAG_BITS + 1;
+
+/// Sessions that references can tell apart, beside [`Reference::NONE`].
+const MOST: usize = (u32::MAX >> NUMBER_SHIFT) as usize;
 
 /// Entries that ageing looks at before it removes those that are over.
 const AGED_TOGETHER: usize = 32;
@@ -64,7 +69,7 @@ impl Bucket {
     fn candidates(&self, tag: Tag) -> impl Iterator<Item = Reference> {
         self.ways(tag.bytes())
             .filter_map(|way| self.entries.get(way).copied())
-            .filter(move |entry| (entry.0 ^ tag.bits()) & TAG == 0)
+            .filter(move |entry| (entry.0 ^ tag.low()) & TAG == 0)
     }
 
     fn free_way(&self) -> Option<usize> {
@@ -105,23 +110,20 @@ impl Reference {
 
     #[inline]
     const fn new(number: u32, direction: Direction, tag: Tag) -> Self {
-        Self(number << 5 | (direction as u32) << 4 | tag.bits() & TAG)
+        Self(number << NUMBER_SHIFT | (direction as u32) << TAG_BITS | tag.low() & TAG)
     }
 
     #[inline]
     const fn number(self) -> usize {
-        (self.0 >> 5) as usize
+        (self.0 >> NUMBER_SHIFT) as usize
     }
 
     /// The direction of the tuple that was looked up.
     #[inline]
     pub const fn direction(self) -> Direction {
-        if self.0 & 1 << 4 == 0 { Direction::Inbound } else { Direction::Outbound }
+        if self.0 & 1 << TAG_BITS == 0 { Direction::Inbound } else { Direction::Outbound }
     }
 }
-
-/// Sessions that references can tell apart.
-const MOST: usize = (1 << 27) - 1;
 
 /// Why a session cannot be inserted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -197,9 +199,9 @@ impl Tag {
         hash.shuffle(u8x16::splat(4)) | u8x16::ONE
     }
 
-    /// The lowest four count.
+    /// Its lowest [`TAG_BITS`] are kept.
     #[inline]
-    const fn bits(self) -> u32 {
+    const fn low(self) -> u32 {
         self.0 as u32
     }
 }
@@ -272,13 +274,12 @@ impl<F: Family> Table<F> {
     #[inline]
     pub fn candidate(&self, hash: u64) -> Reference {
         let bucket = &self.buckets[self.home(hash)];
-        let Some(candidate) = bucket.candidates(Tag(hash)).next() else {
+        bucket.candidates(Tag(hash)).next().unwrap_or_else(|| {
             if bucket.spilled() > 0 {
                 prefetch_index(&*self.buckets, self.places(hash).second);
             }
-            return Reference::NONE;
-        };
-        candidate
+            Reference::NONE
+        })
     }
 
     /// Where a candidate lies, unread.
