@@ -44,12 +44,12 @@ impl Frame {
 }
 
 impl Packet for Box<Frame> {
-    #[inline]
+    #[inline(always)]
     fn data(&self) -> &[u8] {
         &self.bytes[usize::from(self.start)..usize::from(self.end)]
     }
 
-    #[inline]
+    #[inline(always)]
     fn data_mut(&mut self) -> &mut [u8] {
         &mut self.bytes[usize::from(self.start)..usize::from(self.end)]
     }

@@ -31,15 +31,19 @@ const fn fold_u32(sum: u32) -> u16 {
 /// Whether an IPv4 header without options sums up.
 #[inline]
 pub fn verify_ipv4_header(header: &[u8; 20]) -> bool {
-    sums_up(bytemuck::must_cast(*header))
+    let [a, b, c, d, last] = bytemuck::must_cast::<_, [u32; 5]>(*header);
+    sums_up([(a, b), (c, d)].map(|(low, high)| u64::from(high) << 32 | u64::from(low)), last)
 }
 
 /// The same of the header as words, read in native order. It has a version, so it is not all zeros.
 ///
-/// Modulo 0xffff, 2^16 is 1: words of any width have the sum of their 16-bit words, and that is 0xffff, so 0.
+/// Modulo 0xffff, 2^16 is 1: words of any width have the sum of their 16-bit words, and that is 0xffff, so 0. So are 2^64,
+/// and the carry of a sum of such words.
 #[inline]
-pub(super) fn sums_up(words: [u32; 5]) -> bool {
-    words.map(u64::from).iter().sum::<u64>().is_multiple_of(0xffff)
+pub(super) const fn sums_up([first, second]: [u64; 2], last: u32) -> bool {
+    let (sum, carry) = first.overflowing_add(second);
+    let (sum, carry) = sum.overflowing_add(last as u64 + carry as u64);
+    (sum + carry as u64).is_multiple_of(0xffff)
 }
 
 /// What changing some words does to every checksum that covers them.
@@ -81,13 +85,11 @@ impl Difference {
         !fold(!checksum as u32 + self.0 as u32 + other.0 as u32)
     }
 
-    /// As [`Self::apply`], for UDP, where a result of zero is sent as all ones (RFC 768).
+    /// As [`Self::apply`], for UDP, where a result of zero is sent as all ones (RFC 768), and a checksum of zero is none.
+    /// RFC 1624 warns of its equation 4, for a sum is never zero that way; here that is what is wanted.
     #[inline]
     pub const fn apply_udp(self, checksum: u16) -> u16 {
-        match self.apply(checksum) {
-            0 => 0xffff,
-            other => other,
-        }
+        fold(checksum as u32 + self.reversed().0 as u32)
     }
 }
 
@@ -128,7 +130,12 @@ mod tests {
             let same = |a: u16, b: u16| a == b || (a ^ b == 0xffff && (a == 0 || b == 0));
             prop_assert!(same(difference.apply(before), !plain(&bytes)));
             prop_assert!(same(difference.reversed().apply(difference.apply(before)), before));
-            prop_assert_ne!(difference.apply_udp(before), 0);
+            if before != 0 {
+                prop_assert_eq!(difference.apply_udp(before), match difference.apply(before) {
+                    0 => 0xffff,
+                    other => other,
+                });
+            }
         }
     }
 

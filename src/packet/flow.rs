@@ -32,25 +32,22 @@ pub enum Exception {
 
 use Exception::{Bad, Uncommon};
 
-/// What a plain IPv4 header has in its first two words: version 4, five words, no fragment.
-const PLAIN_V4: [u32; 2] = [u32::from_ne_bytes([0x45, 0, 0, 0]), 0];
-const PLAIN_V4_MASKS: [u32; 2] =
-    [u32::from_ne_bytes([0xff, 0, 0, 0]), u32::from_ne_bytes([0, 0, 0x3f, 0xff])];
+/// What a plain IPv4 header has in its first eight bytes: version 4, five words, no fragment.
+const PLAIN_V4: u64 = u64::from_ne_bytes([0x45, 0, 0, 0, 0, 0, 0, 0]);
+const PLAIN_V4_MASK: u64 = u64::from_ne_bytes([0xff, 0, 0, 0, 0, 0, 0x3f, 0xff]);
 
 #[inline(always)]
 pub(super) fn parse_v4(ip: &[u8], checked: bool) -> Result<Flow<V4>, Exception> {
     let head: &[u8; 28] = ip.first_chunk().ok_or(Uncommon)?;
-    let [w0, w1, w2, source, destination, ports, _] = bytemuck::must_cast::<_, [u32; 7]>(*head);
-    let [_, _, l0, l1] = w0.to_ne_bytes();
-    let [ttl, number, _, _] = w2.to_ne_bytes();
+    let [first, second] = [0, 8].map(|at| bytes::read(head, at).map_or(0, u64::from_ne_bytes));
+    let [_, _, _, _, destination, ports, _] = bytemuck::must_cast::<_, [u32; 7]>(*head);
+    let [_, _, l0, l1, ..] = first.to_ne_bytes();
+    let [ttl, number, ..] = second.to_ne_bytes();
     let length = u16::from_be_bytes([l0, l1]);
-    if [w0 & PLAIN_V4_MASKS[0], w1 & PLAIN_V4_MASKS[1]] != PLAIN_V4
-        || ttl <= 1
-        || usize::from(length) > ip.len()
-    {
+    if first & PLAIN_V4_MASK != PLAIN_V4 || ttl <= 1 || usize::from(length) > ip.len() {
         return Err(not_plain_v4(ip, checked));
     }
-    if !checked && !sums_up([w0, w1, w2, source, destination]) {
+    if !checked && !sums_up([first, second], destination) {
         return Err(Bad(DropReason::BadIpChecksum));
     }
     let tuple = Tuple {
@@ -105,36 +102,39 @@ pub(super) fn parse_v6(ip: &[u8]) -> Result<Flow<V6>, Exception> {
 #[inline(always)]
 pub fn transport(number: u8, ip: &[u8], at: usize, length: u16) -> Result<(Protocol, u8), Exception> {
     let end = usize::from(length);
-    match number {
-        6 => {
-            let header: Option<&[u8; 20]> = ip.get(at..).and_then(|rest| rest.first_chunk());
-            let (Some(header), true) = (header, at + 20 <= end) else {
-                return Err(Bad(DropReason::Truncated));
-            };
-            let offset = usize::from(header[12] >> 4) * 4;
-            if offset < 20 || at + offset > end {
-                return Err(Bad(DropReason::MalformedHeader));
-            }
-            Ok((Protocol::Tcp, header[13]))
-        }
-        17 => {
-            let header: Option<&[u8; 8]> = ip.get(at..).and_then(|rest| rest.first_chunk());
-            let (Some(header), true) = (header, at + 8 <= end) else {
-                return Err(Bad(DropReason::Truncated));
-            };
-            let claimed = usize::from(u16::from_be_bytes([header[4], header[5]]));
-            if claimed < 8 || at + claimed > end {
-                return Err(Bad(DropReason::MalformedHeader));
-            }
-            Ok((Protocol::Udp, 0))
-        }
-        132 => {
-            let header: Option<&[u8; 16]> = ip.get(at..).and_then(|rest| rest.first_chunk());
-            let (Some(header), true) = (header, at + 16 <= end) else {
-                return Err(Bad(DropReason::Truncated));
-            };
-            Ok((Protocol::Sctp, header[12]))
-        }
-        _ => Err(Uncommon),
+    let rest = ip.get(at..).unwrap_or_default();
+    if number == 17 {
+        let header: &[u8; 8] = rest.first_chunk().ok_or(Bad(DropReason::Truncated))?;
+        let claimed = u16::from_be_bytes([header[4], header[5]]);
+        reaches(at, 8, claimed.into(), end)?;
+        Ok((Protocol::Udp, 0))
+    } else if number == 6 {
+        let header: &[u8; 20] = rest.first_chunk().ok_or(Bad(DropReason::Truncated))?;
+        reaches(at, 20, usize::from(header[12] >> 4) * 4, end)?;
+        Ok((Protocol::Tcp, header[13]))
+    } else {
+        sctp(number, rest, end.saturating_sub(at))
+    }
+}
+
+/// Whether what a transport header at `at` claims is no less than the `least` and no more than there is before `end`.
+#[inline(always)]
+const fn reaches(at: usize, least: usize, claimed: usize, end: usize) -> Result<(), Exception> {
+    if claimed < least || at + claimed > end { Err(too_short(at + least, end)) } else { Ok(()) }
+}
+
+/// What is the matter with one that does not, and ends at `least` at best.
+#[cold]
+const fn too_short(least: usize, end: usize) -> Exception {
+    Bad(if least > end { DropReason::Truncated } else { DropReason::MalformedHeader })
+}
+
+/// The common header and the first chunk's (RFC 9260 section 3), if it is SCTP.
+#[inline(never)]
+fn sctp(number: u8, message: &[u8], length: usize) -> Result<(Protocol, u8), Exception> {
+    match message.first_chunk::<16>() {
+        _ if number != 132 => Err(Uncommon),
+        Some(header) if length >= header.len() => Ok((Protocol::Sctp, header[12])),
+        _ => Err(Bad(DropReason::Truncated)),
     }
 }

@@ -63,8 +63,10 @@ pub struct Session<F: Family> {
 const _: () = assert!(size_of::<Session<crate::packet::V4>>() == 64, "an IPv4 session is one cache line");
 const _: () = assert!(size_of::<Session<crate::packet::V6>>() == 128, "an IPv6 session is two cache lines");
 
-/// A next-hop slot that a session can store.
-const UNKNOWN: u16 = u16::MAX;
+/// What a session stores of its next hop: the slot's number and one, or this.
+const UNKNOWN: u16 = 0;
+
+const _: () = assert!(NextHopId::UNKNOWN.0 == (UNKNOWN as u32).wrapping_sub(1));
 
 /// The backend of a session whose service this node does not know.
 const UNBOUND: u32 = u32::MAX;
@@ -177,16 +179,13 @@ impl<F: Family> Session<F> {
     /// The next hop of its packets of `direction`; [`NextHopId::UNKNOWN`] until one is set.
     #[inline]
     pub const fn next_hop(&self, direction: Direction) -> NextHopId {
-        match self.next_hops[direction.index()] {
-            UNKNOWN => NextHopId::UNKNOWN,
-            slot => NextHopId(slot as u32),
-        }
+        NextHopId((self.next_hops[direction.index()] as u32).wrapping_sub(1))
     }
 
     /// Sets the next hop; slots beyond 65,534 cannot be kept and are looked up each time.
     #[inline]
     pub fn set_next_hop(&mut self, direction: Direction, slot: NextHopId) {
-        self.next_hops[direction.index()] = u16::try_from(slot.0).unwrap_or(UNKNOWN);
+        self.next_hops[direction.index()] = u16::try_from(slot.0.wrapping_add(1)).unwrap_or(UNKNOWN);
     }
 
     /// The IP protocol number; 0 in a free entry.

@@ -16,6 +16,9 @@ impl Mac {
         self.0[0] & 1 != 0
     }
 
+    /// The bits that [`Self::to_bits`] may set.
+    pub const BITS: u64 = (1 << 48) - 1;
+
     /// As the low 48 bits of an integer, first byte lowest.
     #[inline]
     pub const fn to_bits(self) -> u64 {

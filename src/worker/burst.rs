@@ -4,85 +4,115 @@
 
 use super::{
     Worker,
-    core::{Context, CorePort, Sessions, Views},
+    core::{Context, Core, CorePort, Sessions, Views},
     exception,
+    exits::Exits,
     family::WorkerFamily,
-    forward::forward,
+    forward::{forward, pass},
     open::reopens,
-    verdict::{Source, Verdict},
+    verdict::{Arrival, Source, Verdict},
 };
 use crate::{
-    packet::{ETHER_IPV4, ETHER_IPV6, ETHER_VLAN, Exception, Family, Flow, V4, V6},
+    packet::{self, Exception, Family, Flow, V4, V6},
     plane::{Counter, prefetch_nearby},
     port::{BATCH, Burst, Checksum, Packet, Port},
     session::{Reference, Table},
-    types::{DropReason, Mac},
+    types::{DropReason, Mac, PortId},
 };
-use arrayvec::ArrayVec;
+
+/// As it lies in the frame, read in native order.
+type EtherType = u16;
+
+const ETHER_IPV4: EtherType = packet::ETHER_IPV4.to_be();
+const ETHER_IPV6: EtherType = packet::ETHER_IPV6.to_be();
+const ETHER_VLAN: EtherType = packet::ETHER_VLAN.to_be();
 
 /// What is known of a packet before its turn comes. The tag is a byte of its own: it is read twice a packet.
 #[derive(Debug)]
 #[repr(u8)]
-enum Stage {
+pub(super) enum Stage {
     V4(Sought<V4>),
     V6(Sought<V6>),
     Aside(Exception),
 }
 
-type Stages = ArrayVec<Stage, BATCH>;
+/// Of each packet of a burst, in their order. They live as long as the worker, and a burst overwrites those it needs.
+pub(super) type Stages = [Stage; BATCH];
+
+/// Before the first burst.
+pub(super) fn stages() -> Box<Stages> {
+    Box::new([const { Stage::Aside(Exception::Uncommon) }; BATCH])
+}
 
 /// A plain packet whose session is being sought.
 #[derive(Debug)]
-struct Sought<F: Family> {
+pub(super) struct Sought<F: Family> {
     flow: Flow<F>,
     hash: u64,
     candidate: Reference,
 }
 
 impl<P: Port> Worker<P> {
-    /// Every packet of `burst` gets its verdict, and the verdict is carried out.
-    pub(super) fn process(&mut self, burst: &mut Burst<P::Packet>, from: Source) {
-        let (sessions, context) = (&mut self.core.sessions, &mut self.core.context);
+    /// Every packet of `burst`, which came by `port`, gets its verdict, and the verdict is carried out.
+    pub(super) fn process(&mut self, burst: &mut Burst<P::Packet>, port: PortId, arrival: Arrival) {
+        let Core { sessions, context, .. } = &mut self.core;
         let views = Views { services: self.services.load(), routes: self.routes.load() };
-        let mut stages = Stages::new();
         burst.iter().for_each(Packet::prefetch);
         context.tally.add(Counter::Rx, burst.len() as u64);
         self.exits.make_room(burst.len(), &mut context.tally);
         context.allow_openings();
-        let Some(port) = context.port(from.port) else {
+        let Some(port) = context.port(port) else {
             let bytes: usize = burst.iter().map(Packet::length).sum();
             context.tally.add(Counter::RxBytes, bytes as u64);
             return burst.drain(..).for_each(|_| context.tally.drop(DropReason::NoRoute));
         };
+        let from = Source { port, arrival };
+        let stages = &mut self.stages[..burst.len()];
         // Before the verdicts: a frame that changes its VLAN leaves with another length.
         let mut bytes = 0;
-        for packet in burst.iter() {
+        for (packet, stage) in burst.iter().zip(&mut *stages) {
             bytes += packet.length();
-            if let Err(exception) = look(packet, port, sessions, &mut stages) {
-                stages.push(Stage::Aside(exception));
+            if let Err(exception) = look(packet, port, sessions, stage) {
+                *stage = Stage::Aside(exception);
             }
         }
         context.tally.add(Counter::RxBytes, bytes as u64);
-        for stage in &mut stages {
+        for stage in &mut *stages {
             match stage {
                 Stage::V4(sought) => sought.seek(&sessions.v4),
                 Stage::V6(sought) => sought.seek(&sessions.v6),
                 Stage::Aside(_) => {}
             }
         }
-        for (mut packet, stage) in burst.drain(..).zip(&stages) {
-            let verdict = match stage {
-                Stage::V4(sought) => sought.decide(sessions, context, &views, &mut packet, from),
-                Stage::V6(sought) => sought.decide(sessions, context, &views, &mut packet, from),
-                Stage::Aside(Exception::Uncommon) => {
-                    exception::decide(sessions, context, &views, &mut packet, from)
-                }
-                Stage::Aside(Exception::Bad(reason)) => Verdict::Drop(*reason),
-            };
-            self.exits.carry_out(verdict, packet, from.port, context);
-        }
+        decide_all(burst, stages, (sessions, context), &views, &mut self.exits, from);
         context.flush_journal();
         self.exits.request_all(&mut context.wanted);
+    }
+}
+
+/// Round 3, a function of its own: it needs all registers.
+#[inline(never)]
+fn decide_all<P: Port>(
+    burst: &mut Burst<P::Packet>,
+    stages: &[Stage],
+    (sessions, context): (&mut Sessions, &mut Context),
+    views: &Views<'_>,
+    exits: &mut Exits<P>,
+    from: Source,
+) {
+    for (mut packet, stage) in burst.drain(..).zip(stages) {
+        let passed = match stage {
+            Stage::V4(sought) => sought.pass(sessions, context, &mut packet, from),
+            Stage::V6(sought) => sought.pass(sessions, context, &mut packet, from),
+            Stage::Aside(_) => None,
+        };
+        match passed {
+            Some(out) => exits.transmit(out, packet, context),
+            None => {
+                let verdict = stage.decide(sessions, context, views, &mut packet, from);
+                exits.carry_out(verdict, packet, from.port.id, context);
+            }
+        }
     }
 }
 
@@ -92,21 +122,34 @@ fn look<P: Packet>(
     packet: &P,
     port: &CorePort,
     sessions: &Sessions,
-    stages: &mut Stages,
+    stage: &mut Stage,
 ) -> Result<(), Exception> {
     if !packet.has_sound_checksums() {
         return Err(unsound(packet, port));
     }
     let checked = packet.ip_checksum() == Checksum::Good;
     let frame = packet.data();
-    let ether_type = ether_type(frame, port)?;
-    let Some(ip) = frame.get(port.l2_length..) else { return Err(Exception::Bad(DropReason::Truncated)) };
-    match ether_type {
-        ETHER_IPV4 => stages.push(Stage::V4(Sought::new(V4::parse(ip, checked)?, &sessions.v4))),
-        ETHER_IPV6 => stages.push(Stage::V6(Sought::new(V6::parse(ip, checked)?, &sessions.v6))),
-        _ => return Err(Exception::Uncommon),
+    let (ether_type, ip) = match untagged(frame, port) {
+        Some(found) => found,
+        None => other_payload(frame, port)?,
+    };
+    if ether_type == ETHER_IPV4 {
+        *stage = Stage::V4(Sought::new(V4::parse(ip, checked)?, &sessions.v4));
+    } else if ether_type == ETHER_IPV6 {
+        *stage = Stage::V6(Sought::new(V6::parse(ip, checked)?, &sessions.v6));
+    } else {
+        return Err(not_ip(ether_type, port));
     }
     Ok(())
+}
+
+#[cold]
+const fn not_ip(ether_type: EtherType, port: &CorePort) -> Exception {
+    if ether_type == ETHER_VLAN && port.vlan == 0 {
+        Exception::Bad(DropReason::WrongVlan)
+    } else {
+        Exception::Uncommon
+    }
 }
 
 /// What becomes of a packet whose checksums the NIC found wrong, or which the sender left to a NIC.
@@ -115,30 +158,27 @@ fn unsound<P: Packet>(packet: &P, port: &CorePort) -> Exception {
     match (packet.ip_checksum(), packet.l4_checksum()) {
         (Checksum::Bad, _) => Exception::Bad(DropReason::BadIpChecksum),
         (_, Checksum::Bad) => Exception::Bad(DropReason::BadL4Checksum),
-        _ => ether_type(packet.data(), port).err().unwrap_or(Exception::Uncommon),
+        _ => other_payload(packet.data(), port).err().unwrap_or(Exception::Uncommon),
     }
 }
 
-/// What follows the Ethernet header of a frame to this port, in its VLAN.
+/// The type and the payload of a frame to the MAC of a port without a VLAN, as nearly all are: one comparison.
 #[inline(always)]
-fn ether_type(frame: &[u8], port: &CorePort) -> Result<u16, Exception> {
-    let Some(&[.., type0, type1]) = frame.first_chunk::<14>() else {
+fn untagged<'a>(frame: &'a [u8], port: &CorePort) -> Option<(EtherType, &'a [u8])> {
+    let (header, payload) = frame.split_first_chunk::<14>()?;
+    let start = u64::from_le_bytes(*header.first_chunk()?);
+    let &[.., type0, type1] = header;
+    (start & Mac::BITS == port.untagged).then_some((EtherType::from_ne_bytes([type0, type1]), payload))
+}
+
+/// The type and the payload of any other, if it is for this port and in its VLAN.
+#[inline(never)]
+fn other_payload<'a>(frame: &'a [u8], port: &CorePort) -> Result<(EtherType, &'a [u8]), Exception> {
+    let Some((&[a, b, c, d, e, f, .., type0, type1], payload)) = frame.split_first_chunk::<14>() else {
         return Err(Exception::Bad(DropReason::Truncated));
     };
-    let ours =
-        frame.first_chunk().is_some_and(|start| u64::from_le_bytes(*start) << 16 == port.mac_bits << 16);
-    let outer = u16::from_be_bytes([type0, type1]);
-    if ours && port.vlan == 0 && outer != ETHER_VLAN {
-        return Ok(outer);
-    }
-    other_ether_type(frame, ours, outer, port)
-}
-
-/// What follows the Ethernet header of a frame that is tagged, or to a group or to somebody else.
-#[inline(never)]
-fn other_ether_type(frame: &[u8], ours: bool, outer: u16, port: &CorePort) -> Result<u16, Exception> {
-    let to = frame.first_chunk().copied().map_or(Mac::BROADCAST, Mac);
-    let ours = ours || port.virtual_macs.contains(&to);
+    let (to, outer) = (Mac([a, b, c, d, e, f]), EtherType::from_ne_bytes([type0, type1]));
+    let ours = to == port.mac || port.virtual_macs.contains(&to);
     if !ours && !to.is_multicast() {
         return Err(Exception::Bad(DropReason::ForeignMac));
     }
@@ -146,17 +186,37 @@ fn other_ether_type(frame: &[u8], ours: bool, outer: u16, port: &CorePort) -> Re
         return Err(Exception::Bad(DropReason::WrongVlan));
     }
     let inner = if outer == ETHER_VLAN {
-        let Some(&[.., tag0, tag1, inner0, inner1]) = frame.first_chunk::<18>() else {
+        let Some((&[tag0, tag1, inner0, inner1], payload)) = payload.split_first_chunk() else {
             return Err(Exception::Bad(DropReason::Truncated));
         };
         if u16::from_be_bytes([tag0, tag1]) & 0x0fff != port.vlan {
             return Err(Exception::Bad(DropReason::WrongVlan));
         }
-        u16::from_be_bytes([inner0, inner1])
+        (EtherType::from_ne_bytes([inner0, inner1]), payload)
     } else {
-        outer
+        (outer, payload)
     };
     if ours { Ok(inner) } else { Err(Exception::Uncommon) }
+}
+
+impl Stage {
+    /// What becomes of a packet that did not just pass.
+    #[inline(never)]
+    fn decide<P: Packet>(
+        &self,
+        sessions: &mut Sessions,
+        context: &mut Context,
+        views: &Views<'_>,
+        packet: &mut P,
+        from: Source,
+    ) -> Verdict {
+        match self {
+            Self::V4(sought) => sought.decide(sessions, context, views, packet, from),
+            Self::V6(sought) => sought.decide(sessions, context, views, packet, from),
+            Self::Aside(Exception::Uncommon) => exception::decide(sessions, context, views, packet, from),
+            Self::Aside(Exception::Bad(reason)) => Verdict::Drop(*reason),
+        }
+    }
 }
 
 impl<F: WorkerFamily> Sought<F> {
@@ -176,8 +236,21 @@ impl<F: WorkerFamily> Sought<F> {
         }
     }
 
-    /// Round 3: what becomes of the packet, which has been rewritten if it goes out.
+    /// Round 3 of a packet that changes nothing: it has been rewritten, and leaves by this port.
     #[inline(always)]
+    fn pass<P: Packet>(
+        &self,
+        sessions: &mut Sessions,
+        context: &mut Context,
+        packet: &mut P,
+        from: Source,
+    ) -> Option<PortId> {
+        let (flow, direction) = (&self.flow, self.candidate.direction());
+        let session = F::table_mut(sessions).confirm(self.candidate, &flow.tuple, flow.protocol)?;
+        pass(session, direction, flow, context, packet, from)
+    }
+
+    /// Round 3 of any other. It has been rewritten if it goes out.
     fn decide<P: Packet>(
         &self,
         sessions: &mut Sessions,

@@ -83,8 +83,9 @@ pub struct PortSettings {
 pub(super) struct CorePort {
     pub(super) id: PortId,
     pub(super) mac: Mac,
-    /// The same as [`Mac::to_bits`] gives it: one comparison.
-    pub(super) mac_bits: u64,
+    /// The same as [`Mac::to_bits`] gives it, so that one comparison shows that a frame is for it; a value that no MAC has
+    /// where the frames carry a tag.
+    pub(super) untagged: u64,
     pub(super) vlan: u16,
     pub(super) mtu: u16,
     pub(super) l2_length: usize,
@@ -111,7 +112,8 @@ pub(super) struct Sessions {
 #[derive(Debug)]
 pub(super) struct Context {
     pub(super) worker: WorkerId,
-    pub(super) ports: Vec<CorePort>,
+    /// Made once, never given back: packets on their way refer to them.
+    pub(super) ports: &'static [CorePort],
     pub(super) next_hops: Arc<NextHops>,
     pub(super) ownership: Arc<Ownership>,
     all_backends: Vec<Arc<BackendCounters>>,
@@ -203,9 +205,9 @@ impl Context {
         }
     }
 
-    /// The port a packet came by.
+    /// A port of this worker's.
     #[inline]
-    pub(super) fn port(&self, id: PortId) -> Option<&CorePort> {
+    pub(super) fn port(&self, id: PortId) -> Option<&'static CorePort> {
         self.ports.get(id.index())
     }
 
@@ -405,7 +407,7 @@ impl Core {
         let ports = settings.ports.into_iter().map(|port| CorePort {
             id: port.facts.id,
             mac: port.facts.mac,
-            mac_bits: port.facts.mac.to_bits(),
+            untagged: if port.facts.vlan == 0 { port.facts.mac.to_bits() } else { u64::MAX },
             vlan: port.facts.vlan,
             mtu: port.facts.mtu,
             l2_length: port.facts.l2_length(),
@@ -422,7 +424,7 @@ impl Core {
         });
         let context = Context {
             worker: settings.worker,
-            ports: ports.collect(),
+            ports: Vec::leak(ports.collect()),
             next_hops: settings.next_hops,
             ownership: settings.ownership,
             backends: own.map_or_else(|| Arc::new(BackendCounters::new(0)), Arc::clone),

@@ -35,7 +35,7 @@ pub(super) fn decide<P: Packet>(
     from: Source,
 ) -> Verdict {
     let frame = packet.data();
-    let Some(port) = context.port(from.port) else { return Verdict::Drop(DropReason::NoRoute) };
+    let port = from.port;
     let ethernet = match Ethernet::parse(frame) {
         Ok((ethernet, _)) => ethernet,
         Err(reason) => return Verdict::Drop(reason),
@@ -62,7 +62,7 @@ pub(super) fn decide<P: Packet>(
         fill_in_checksums(ip, &datagram);
     }
     if ethernet.destination.is_multicast() {
-        return stranger(context, from);
+        return stranger(from);
     }
     let to_node = match views.services.role(datagram.destination) {
         Some(Role::Vip(instance) | Role::Local(instance)) => match context.serves(instance) {
@@ -77,7 +77,7 @@ pub(super) fn decide<P: Packet>(
             return Verdict::Urgent;
         }
         Some(Role::Node(_)) if !port.kernel_interface => true,
-        _ => return stranger(context, from),
+        _ => return stranger(from),
     };
     if ethernet.source.is_multicast()
         || is_martian_source(datagram.source)
@@ -111,7 +111,7 @@ fn ours<P: Packet>(
     from: Source,
     datagram: &Datagram,
 ) -> Verdict {
-    if has_source_route(packet, context.port(from.port), datagram) {
+    if has_source_route(packet, from.port, datagram) {
         return Verdict::Drop(DropReason::MalformedHeader);
     }
     match (datagram.protocol, datagram.source.is_ipv4()) {
@@ -131,11 +131,11 @@ fn ours<P: Packet>(
     }
 }
 
-fn has_source_route<P: Packet>(packet: &P, port: Option<&CorePort>, datagram: &Datagram) -> bool {
+fn has_source_route<P: Packet>(packet: &P, port: &CorePort, datagram: &Datagram) -> bool {
     if datagram.source.is_ipv6() {
         return false;
     }
-    let start = port.map_or(14, |port| port.l2_length);
+    let start = port.l2_length;
     let mut options = packet.data().get(start + 20..start + datagram.l4_offset).unwrap_or_default();
     while let [kind, rest @ ..] = options {
         options = match *kind {
@@ -160,8 +160,7 @@ fn flow<F: WorkerFamily, P: Packet>(
     from: Source,
     datagram: &Datagram,
 ) -> Verdict {
-    let start = context.port(from.port).map_or(14, |port| port.l2_length);
-    let ip = packet.data().get(start..).unwrap_or_default();
+    let ip = packet.data().get(from.port.l2_length..).unwrap_or_default();
     let length = u16::try_from(datagram.end).unwrap_or(u16::MAX);
     let (protocol, signal) = match transport(datagram.protocol, ip, datagram.l4_offset, length) {
         Ok(found) => found,

@@ -43,8 +43,14 @@ impl<P: Port> Exits<P> {
         Self { ports, rings, hold: Hold::new(held_packets), egress, examined, relay }
     }
 
-    /// Does with `packet`, which came by `port`, what the verdict says.
+    /// Sends `packet` by the port `out`.
     #[inline(always)]
+    pub(super) fn transmit(&mut self, out: PortId, packet: P::Packet, context: &mut Context) {
+        self.egress.push(out, packet, &mut context.tally);
+    }
+
+    /// Does with `packet`, which came by `port`, what the verdict says.
+    #[inline(never)]
     pub(super) fn carry_out(
         &mut self,
         verdict: Verdict,
@@ -52,16 +58,6 @@ impl<P: Port> Exits<P> {
         port: PortId,
         context: &mut Context,
     ) {
-        match verdict {
-            Verdict::Transmit(out) => {
-                self.egress.push(out, packet, &mut context.tally);
-            }
-            _ => self.carry_out_other(verdict, packet, port, context),
-        }
-    }
-
-    #[cold]
-    fn carry_out_other(&mut self, verdict: Verdict, packet: P::Packet, port: PortId, context: &mut Context) {
         let tally = &mut context.tally;
         match verdict {
             Verdict::Transmit(out) => self.egress.push(out, packet, tally),

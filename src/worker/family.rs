@@ -32,7 +32,7 @@ impl WorkerFamily for V4 {
         &mut sessions.v4
     }
 
-    #[inline]
+    #[inline(always)]
     fn rewrite_ip(ip: &mut [u8], session: &Session<Self>, direction: Direction) {
         let Some(header) = ip.first_chunk_mut::<20>() else { return };
         header[8] = header[8].wrapping_sub(1);
@@ -54,7 +54,7 @@ impl WorkerFamily for V6 {
         &mut sessions.v6
     }
 
-    #[inline]
+    #[inline(always)]
     fn rewrite_ip(ip: &mut [u8], session: &Session<Self>, direction: Direction) {
         let Some(header) = ip.first_chunk_mut::<40>() else { return };
         header[7] = header[7].wrapping_sub(1);

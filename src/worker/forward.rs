@@ -10,15 +10,37 @@ use crate::{
     plane::NextHop,
     port::Packet,
     session::{Direction, Session, State, is_steady, negotiates, track},
-    types::{DropReason, Mac, Protocol},
+    types::{DropReason, Mac, PortId, Protocol},
 };
 
-/// Rewrites a packet whose transport header begins `transport` bytes into its IP packet, and counts it.
+/// Forwards a packet as nearly all are: of a session that this node serves and that it leaves as it is, to a known next hop,
+/// by a port that takes it whole and in the VLAN it came in. Rewrites it and counts it; the port it leaves by. `None`:
+/// there is more to do, and nothing has been.
 #[inline(always)]
-#[allow(
-    clippy::too_many_arguments,
-    reason = "the hot path: everything in registers, nothing packed and unpacked"
-)]
+pub(super) fn pass<F: WorkerFamily, P: Packet>(
+    session: &mut Session<F>,
+    direction: Direction,
+    flow: &Flow<F>,
+    context: &Context,
+    packet: &mut P,
+    from: Source,
+) -> Option<PortId> {
+    context.serves(session.instance()).ok()?;
+    let hop = context.next_hops.get(session.next_hop(direction))?;
+    let outside = context.port(hop.port)?;
+    let nothing_more = is_steady(session.state, direction, flow.signal)
+        && flow.length <= outside.mtu
+        && from.port.vlan == outside.vlan;
+    nothing_more.then(|| {
+        translate(session, direction, flow, F::HEADER, context, packet, (outside, hop.mac));
+        outside.id
+    })
+}
+
+/// Forwards any packet whose transport header begins `transport` bytes into its IP packet. Rewrites it, if it goes out, and
+/// counts it.
+#[inline(never)]
+#[allow(clippy::too_many_arguments, reason = "what the rounds know of a packet, nothing packed and unpacked")]
 pub(super) fn forward<F: WorkerFamily, P: Packet>(
     session: &mut Session<F>,
     direction: Direction,
@@ -39,9 +61,8 @@ pub(super) fn forward<F: WorkerFamily, P: Packet>(
             Err(verdict) => return verdict,
         },
     };
-    let (Some(inside), Some(outside)) = (context.port(from.port), context.port(hop.port)) else {
-        return Verdict::Drop(DropReason::NoRoute);
-    };
+    let inside = from.port;
+    let Some(outside) = context.port(hop.port) else { return Verdict::Drop(DropReason::NoRoute) };
     let too_big = flow.length > outside.mtu;
     if too_big && !may_split(packet, inside, outside.mtu) {
         return Verdict::Refuse(DropReason::TooBig, ErrorMessage::TooBig { mtu: outside.mtu });
@@ -49,6 +70,25 @@ pub(super) fn forward<F: WorkerFamily, P: Packet>(
     if inside.vlan != outside.vlan && !retag(packet, inside, outside) {
         return Verdict::Drop(DropReason::TooBig);
     }
+    translate(session, direction, flow, transport, context, packet, (outside, hop.mac));
+    if !is_steady(session.state, direction, flow.signal) {
+        let segment = packet.data_mut().get_mut(outside.l2_length + transport..);
+        move_on(session, direction, flow, (segment, inside.mtu.min(outside.mtu)), context);
+    }
+    if too_big { Verdict::Split(outside.id) } else { Verdict::Transmit(outside.id) }
+}
+
+/// Counts a packet, and rewrites it to one of its session on its way out, by `outside` to the MAC `to`.
+#[inline(always)]
+fn translate<F: WorkerFamily, P: Packet>(
+    session: &mut Session<F>,
+    direction: Direction,
+    flow: &Flow<F>,
+    transport: usize,
+    context: &Context,
+    packet: &mut P,
+    (outside, to): (&CorePort, Mac),
+) {
     session.last_seen_ms = context.now_ms;
     session.packets += 1;
     session.bytes += u64::from(flow.length);
@@ -58,13 +98,7 @@ pub(super) fn forward<F: WorkerFamily, P: Packet>(
         F::rewrite_ip(ip, session, direction);
         rewrite_transport(ip, transport, flow, session, direction);
     }
-    write_macs(frame, outside, hop.mac);
-    let verdict = if too_big { Verdict::Split(outside.id) } else { Verdict::Transmit(outside.id) };
-    if !is_steady(session.state, direction, flow.signal) {
-        let (segment, mtu) = (frame.get_mut(outside.l2_length + transport..), inside.mtu.min(outside.mtu));
-        move_on(session, direction, flow, (segment, mtu), context);
-    }
-    verdict
+    write_macs(frame, outside, to);
 }
 
 /// A packet of the beginning or the end of a session. TCP's ends are told to send each other no segments that a port on

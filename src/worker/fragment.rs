@@ -60,11 +60,10 @@ fn first<F: WorkerFamily, P: Packet>(
     if protocol == Protocol::Sctp {
         return Err(DROP_UNSUPPORTED);
     }
-    let port = context.port(from.port).ok_or(Verdict::Drop(DropReason::NoRoute))?;
-    let start = port.l2_length;
+    let start = from.port.l2_length;
     let ip = packet.data().get(start..).unwrap_or_default();
     let tuple = datagram.tuple::<F>(ip).ok_or(DROP_UNSUPPORTED)?;
-    let owner = port.facts.steering.owner(&tuple, protocol);
+    let owner = from.port.facts.steering.owner(&tuple, protocol);
     if owner != context.worker && from.arrival == Arrival::Wire {
         remember(context, key, Heading::HandOver(owner))?;
         return Err(Verdict::HandOver(owner));
@@ -152,8 +151,7 @@ fn later<F: WorkerFamily, P: Packet>(
     let hold = Verdict::Hold((way.port, way.neighbor));
     let slot = context.next_hops.find(way.port, way.neighbor).ok_or(hold)?;
     let hop = context.next_hops.get(slot).ok_or(hold)?;
-    let no_port = Verdict::Drop(DropReason::NoRoute);
-    let (inside, outside) = (context.port(from.port).ok_or(no_port)?, context.port(hop.port).ok_or(no_port)?);
+    let (inside, outside) = (from.port, context.port(hop.port).ok_or(Verdict::Drop(DropReason::NoRoute))?);
     let mtu = outside.mtu;
     let too_big = datagram.end > usize::from(mtu);
     if too_big && !may_split(packet, inside, mtu) {

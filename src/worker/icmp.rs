@@ -28,8 +28,7 @@ pub(super) fn decide<F: WorkerFamily, P: Packet>(
     from: Source,
     datagram: &Datagram,
 ) -> Verdict {
-    let start = context.port(from.port).map_or(14, |port| port.l2_length);
-    let ip = packet.data().get(start..).unwrap_or_default();
+    let ip = packet.data().get(from.port.l2_length..).unwrap_or_default();
     match Message::parse(ip, datagram) {
         Ok(Message::EchoRequest) => answer(context, packet, from, datagram),
         Ok(Message::Error(_)) => translate::<F, P>(sessions, context, views, packet, from, datagram)
@@ -52,11 +51,11 @@ pub(super) fn answer<P: Packet>(
     from: Source,
     datagram: &Datagram,
 ) -> Verdict {
-    let start = context.port(from.port).map_or(14, |port| port.l2_length);
+    let start = from.port.l2_length;
     let ip = packet.data().get(start..).unwrap_or_default();
     match Message::parse(ip, datagram) {
         Ok(Message::EchoRequest) => {}
-        Ok(_) | Err(DropReason::UnsupportedProtocol) => return stranger(context, from),
+        Ok(_) | Err(DropReason::UnsupportedProtocol) => return stranger(from),
         Err(reason) => return Verdict::Drop(reason),
     }
     if !context.icmp_budget.take(context.now_ms) {
@@ -68,7 +67,7 @@ pub(super) fn answer<P: Packet>(
         (Some(Ok(())), Some(macs)) => {
             macs.rotate_left(6);
             context.tally.add(Counter::EchoReplies, 1);
-            Verdict::Transmit(from.port)
+            Verdict::Transmit(from.port.id)
         }
         (Some(Err(reason)), _) => Verdict::Drop(reason),
         _ => Verdict::Drop(DropReason::Truncated),
@@ -83,8 +82,7 @@ fn translate<F: WorkerFamily, P: Packet>(
     from: Source,
     datagram: &Datagram,
 ) -> Result<Verdict, Verdict> {
-    let port = context.port(from.port).ok_or(Verdict::Drop(DropReason::NoRoute))?;
-    let start = port.l2_length;
+    let start = from.port.l2_length;
     let ip = packet.data().get(start..).unwrap_or_default();
     let embedded = Embedded::find(ip, datagram).map_err(Verdict::Drop)?;
     let unmatched = Verdict::Drop(DropReason::IcmpUnmatched);
@@ -93,7 +91,7 @@ fn translate<F: WorkerFamily, P: Packet>(
     let tuple = embedded.tuple::<F>(ip).ok_or(unmatched)?.swapped();
     let table = F::table_mut(sessions);
     let Some(reference) = table.find(table.hash(&tuple, protocol), &tuple, protocol) else {
-        let owner = port.facts.steering.owner(&tuple, protocol);
+        let owner = from.port.facts.steering.owner(&tuple, protocol);
         let elsewhere = from.arrival == Arrival::Wire && owner != context.worker;
         return Err(if elsewhere { Verdict::HandOver(owner) } else { unmatched });
     };
@@ -116,8 +114,7 @@ fn translate<F: WorkerFamily, P: Packet>(
         translate_error::<F>(ip, datagram, outer, &inner).map_err(Verdict::Drop)?;
         lower_hop_limit::<F>(ip);
     }
-    let inside = context.port(from.port).ok_or(Verdict::Drop(DropReason::NoRoute))?;
-    let verdict = address_frame(packet, inside, outside, hop.mac);
+    let verdict = address_frame(packet, from.port, outside, hop.mac);
     context.tally.add(Counter::IcmpTranslated, 1);
     Ok(verdict)
 }

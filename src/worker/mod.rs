@@ -41,10 +41,11 @@ pub use rings::{FarEnds, OnPort, RingSizes, Rings, SyncRings, Urgent, rings};
 pub use run::{Idle, Rest, Stop, run};
 
 use self::{
+    burst::{Stages, stages},
     core::{Core, Views},
     exits::Exits,
     inlet::Inlet,
-    verdict::{Arrival, Source},
+    verdict::Arrival,
 };
 use crate::{
     plane::{Counter, Counters, Examined, Reader, Routes},
@@ -58,6 +59,7 @@ use std::{mem, sync::Arc};
 #[derive(Debug)]
 pub struct Worker<P: Port> {
     core: Core,
+    stages: Box<Stages>,
     exits: Exits<P>,
     services: Reader<ServiceTable>,
     routes: Reader<Routes>,
@@ -83,7 +85,7 @@ impl<P: Port> Worker<P> {
         let (links, relay) = (Arc::clone(&settings.links), Arc::clone(&settings.relay));
         let core = Core::new(settings, rings.sync.take());
         let exits = Exits::new(ports, rings, Arc::clone(&examined), links, relay, held_packets);
-        Self { core, exits, services, routes, counters, inlets, examined, published_ms: 0 }
+        Self { core, stages: stages(), exits, services, routes, counters, inlets, examined, published_ms: 0 }
     }
 
     /// Its queue pairs.
@@ -115,7 +117,7 @@ impl<P: Port> Worker<P> {
                 found = true;
                 self.core.context.behind |= self.inlets[port].is_behind();
                 self.core.context.tally.add(Counter::Received, burst.len() as u64);
-                self.process(&mut burst, Source { port: PortId(port as u8), arrival: Arrival::Wire });
+                self.process(&mut burst, PortId(port as u8), Arrival::Wire);
                 if mem::take(&mut self.core.context.newcomers) {
                     self.inlets[port].note_newcomers();
                 }
@@ -145,13 +147,13 @@ impl<P: Port> Worker<P> {
                 found = true;
                 self.core.context.tally.add(Counter::HandedIn, 1);
                 if from != port && !burst.is_empty() {
-                    self.process(&mut burst, Source { port, arrival: Arrival::Again });
+                    self.process(&mut burst, port, Arrival::Again);
                 }
                 port = from;
                 burst.push(packet);
             }
             if !burst.is_empty() {
-                self.process(&mut burst, Source { port, arrival: Arrival::Again });
+                self.process(&mut burst, port, Arrival::Again);
             }
         }
         found
@@ -166,7 +168,7 @@ impl<P: Port> Worker<P> {
                 released = true;
                 let mut burst = Burst::new();
                 burst.push(waiting.packet);
-                self.process(&mut burst, Source { port: waiting.port, arrival: Arrival::Again });
+                self.process(&mut burst, waiting.port, Arrival::Again);
             } else if waiting.is_due(self.core.context.now_ms) {
                 let tally = &mut self.core.context.tally;
                 tally.add(Counter::Rx, 1);

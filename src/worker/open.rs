@@ -55,7 +55,7 @@ pub(super) fn locate<F: WorkerFamily>(
         }
         Some(Role::Local(instance)) => Err(reply_to_nobody(flow, instance, context, from)),
         Some(Role::Node(_)) => Err(to_node(flow, context, from)),
-        None => Err(stranger(context, from)),
+        None => Err(stranger(from)),
     }
 }
 
@@ -65,7 +65,7 @@ pub(super) fn elsewhere<F: WorkerFamily>(
     context: &Context,
     from: Source,
 ) -> Option<WorkerId> {
-    let steering = &context.port(from.port)?.facts.steering;
+    let steering = &from.port.facts.steering;
     if from.arrival == Arrival::Again || steering.is_exact::<F>(flow.protocol) {
         return None;
     }
@@ -93,15 +93,12 @@ fn to_node<F: WorkerFamily>(flow: &Flow<F>, context: &Context, from: Source) -> 
     if probe::answers(flow, &context.probes) {
         return Verdict::Kernel;
     }
-    stranger(context, from)
+    stranger(from)
 }
 
 /// What is not ours to balance is the kernel's, where the port has a kernel interface.
-pub(super) fn stranger(context: &Context, from: Source) -> Verdict {
-    match context.port(from.port) {
-        Some(port) if port.kernel_interface => Verdict::Kernel,
-        _ => Verdict::Drop(DropReason::NotOurs),
-    }
+pub(super) const fn stranger(from: Source) -> Verdict {
+    if from.port.kernel_interface { Verdict::Kernel } else { Verdict::Drop(DropReason::NotOurs) }
 }
 
 fn open<F: WorkerFamily>(

@@ -1,5 +1,6 @@
 //! What becomes of a packet.
 
+use super::core::CorePort;
 use crate::{
     packet::icmp::ErrorMessage,
     types::{DropReason, PortId, WorkerId},
@@ -48,6 +49,6 @@ pub(super) enum Arrival {
 /// Where a packet came from.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Source {
-    pub(super) port: PortId,
+    pub(super) port: &'static CorePort,
     pub(super) arrival: Arrival,
 }
