@@ -6,7 +6,6 @@ use super::{
     Worker,
     core::{Context, Core, CorePort, Sessions, Views},
     exception,
-    exits::Exits,
     family::WorkerFamily,
     forward::{forward, pass},
     open::reopens,
@@ -84,35 +83,24 @@ impl<P: Port> Worker<P> {
                 Stage::Aside(_) => {}
             }
         }
-        decide_all(burst, stages, (sessions, context), &views, &mut self.exits, from);
-        context.flush_journal();
-        self.exits.request_all(&mut context.wanted);
-    }
-}
-
-/// Round 3, a function of its own: it needs all registers.
-#[inline(never)]
-fn decide_all<P: Port>(
-    burst: &mut Burst<P::Packet>,
-    stages: &[Stage],
-    (sessions, context): (&mut Sessions, &mut Context),
-    views: &Views<'_>,
-    exits: &mut Exits<P>,
-    from: Source,
-) {
-    for (mut packet, stage) in burst.drain(..).zip(stages) {
-        let passed = match stage {
-            Stage::V4(sought) => sought.pass(sessions, context, &mut packet, from),
-            Stage::V6(sought) => sought.pass(sessions, context, &mut packet, from),
-            Stage::Aside(_) => None,
-        };
-        match passed {
-            Some(out) => exits.transmit(out, packet, context),
-            None => {
-                let verdict = stage.decide(sessions, context, views, &mut packet, from);
-                exits.carry_out(verdict, packet, from.port.id, context);
+        let mut packets = burst.drain(..);
+        for stage in &*stages {
+            let Some(mut packet) = packets.next() else { break };
+            let passed = match stage {
+                Stage::V4(sought) => sought.pass(sessions, context, &mut packet, from),
+                Stage::V6(sought) => sought.pass(sessions, context, &mut packet, from),
+                Stage::Aside(_) => None,
+            };
+            match passed {
+                Some(out) => self.exits.transmit(out, packet, context),
+                None => {
+                    let verdict = stage.decide(sessions, context, &views, &mut packet, from);
+                    self.exits.carry_out(verdict, packet, from.port.id, context);
+                }
             }
         }
+        context.flush_journal();
+        self.exits.request_all(&mut context.wanted);
     }
 }
 
