@@ -240,7 +240,7 @@ fn publish() -> Work {
 }
 
 /// Packets of 1,000 sessions through a whole worker.
-fn worker<F: hitless::plane::Mapped>(protocol: Protocol, burst: usize) -> Work {
+fn worker<F: Family>(protocol: Protocol, burst: usize) -> Work {
     let what = Forward { flows: 1000, protocol, burst, ..Forward::default() };
     let Ok(mut lane) = Lane::<F>::prepare(&what) else { return Box::new(|_| ()) };
     Box::new(move |times| {
@@ -249,7 +249,7 @@ fn worker<F: hitless::plane::Mapped>(protocol: Protocol, burst: usize) -> Work {
 }
 
 /// Packets that each open a session, while as many end.
-fn connect<F: hitless::plane::Mapped>(sync: bool) -> Work {
+fn connect<F: Family>(sync: bool) -> Work {
     let what = Connect {
         seconds: 0.0,
         sync,

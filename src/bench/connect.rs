@@ -16,8 +16,8 @@ use super::{
     rig::{Extras, OURS, Rig, Shape, facts},
 };
 use crate::{
-    packet::{V4, V6},
-    plane::{Counter, Mapped, Packed, Slot},
+    packet::{Family, V4, V6},
+    plane::{Counter, Packed, Slot},
     protocol::{
         pair::{Fingerprint, Kind, Pair, PairSettings},
         sync::{Change, Receiver, Record, Sender, SenderSettings},
@@ -109,7 +109,7 @@ pub fn connect(what: &Connect) -> Result<ConnectReport, String> {
 
 /// A worker that opens sessions.
 #[derive(Debug)]
-struct Opener<F: Mapped> {
+struct Opener<F: Family> {
     rig: Rig<F, Replay>,
     now: Instant,
     /// Virtual nanoseconds of a turn.
@@ -119,7 +119,7 @@ struct Opener<F: Mapped> {
     empty_looks: Option<Arc<AtomicU64>>,
 }
 
-impl<F: Mapped> Opener<F> {
+impl<F: Family> Opener<F> {
     fn new(what: &Connect, sync: usize) -> Result<Self, String> {
         let sessions = what.sessions.max(1_000);
         // A session lives up to two seconds: one until it is over, one until ageing comes round.
@@ -133,7 +133,7 @@ impl<F: Mapped> Opener<F> {
             vip: None,
         };
         let extras = Extras { capacity: Some(5 * sessions / 2), sync, opening_ms: LIFE_MS };
-        let port = Replay::new(4096, BATCH as usize);
+        let port = Replay::new(4096, BATCH as usize).map_err(|error| error.to_string())?;
         let ports = (vec![port], vec![facts(PortId(0), OURS, false)]);
         let mut rig =
             Rig::<F, _>::with(shape, ports.0, ports.1, extras).map_err(|error| error.to_string())?;
@@ -169,12 +169,12 @@ impl<F: Mapped> Opener<F> {
 
 /// A worker that opens sessions, and as many end; for counting instructions.
 #[derive(Debug)]
-pub struct Opening<F: Mapped> {
+pub struct Opening<F: Family> {
     opener: Opener<F>,
     journal: Option<Consumer<Slot>>,
 }
 
-impl<F: Mapped> Opening<F> {
+impl<F: Family> Opening<F> {
     /// With a full table.
     ///
     /// # Errors
@@ -282,7 +282,7 @@ const fn is_insert(record: &Record) -> bool {
     }
 }
 
-fn measure<F: Mapped>(what: &Connect) -> Result<ConnectReport, String> {
+fn measure<F: Family>(what: &Connect) -> Result<ConnectReport, String> {
     let tsc_hz = super::tsc_hz();
     let mut plain = Opener::<F>::new(what, 0)?;
     let Some(mut synced) = what.sync.then(|| Opener::<F>::new(what, JOURNAL)).transpose()? else {
@@ -335,7 +335,7 @@ type Rounds = Vec<Vec<Vec<Piece>>>;
 
 /// Fills the tables, then lets the openers take turns. A piece is [`CHUNK`] sessions: half a millisecond, so that a moment in
 /// which the machine runs something else spoils few of them.
-fn rounds<F: Mapped>(what: &Connect, openers: &mut [&mut Opener<F>], tsc_hz: f64) -> Rounds {
+fn rounds<F: Family>(what: &Connect, openers: &mut [&mut Opener<F>], tsc_hz: f64) -> Rounds {
     for opener in openers.iter_mut() {
         (0..3 * what.sessions.max(1_000) as u64 / CHUNK + 1).for_each(|_| _ = opener.open());
     }
@@ -357,7 +357,7 @@ fn of_all(rounds: &Rounds, opener: usize) -> Vec<Piece> {
     rounds.iter().flat_map(|round| &round[opener]).copied().collect()
 }
 
-fn report<F: Mapped>(name: &'static str, pieces: &[Piece], opener: &Opener<F>, tsc_hz: f64) -> ConnectReport {
+fn report<F: Family>(name: &'static str, pieces: &[Piece], opener: &Opener<F>, tsc_hz: f64) -> ConnectReport {
     let steady = opener.count(Counter::SessionsV4) + opener.count(Counter::SessionsV6);
     let Undisturbed { done, time, disturbed_percent } = Undisturbed::of(pieces);
     let cycles = time / done as f64;

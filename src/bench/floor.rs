@@ -2,7 +2,7 @@
 
 use crate::{
     packet::Family,
-    plane::{Mapped, prefetch_nearby},
+    plane::{prefetch_nearby, session_memory},
     port::BATCH,
     session::{Storage, scale},
 };
@@ -21,10 +21,10 @@ pub(super) struct Floor<F: Family> {
     place: u32,
 }
 
-impl<F: Mapped> Floor<F> {
+impl<F: Family> Floor<F> {
     /// With memory for so many sessions, as a worker has it.
     pub(super) fn new(sessions: usize) -> io::Result<Self> {
-        let table = F::session_memory(sessions)?;
+        let table = session_memory(sessions)?;
         // What was never written may be one page of zeros for all.
         table.buckets.fill(Default::default());
         table.sessions.iter_mut().for_each(|session| session.packets = 1);

@@ -8,8 +8,7 @@ use super::{
     rig::{OURS, Rig, Shape, bytes_per_session, facts},
 };
 use crate::{
-    packet::{V4, V6},
-    plane::Mapped,
+    packet::{Family, V4, V6},
     port::BATCH,
     types::{Duration, PortId, Protocol},
 };
@@ -125,7 +124,7 @@ pub fn forward(what: &Forward) -> Result<ForwardReport, String> {
     }
 }
 
-fn measure<F: Mapped>(what: &Forward) -> Result<ForwardReport, String> {
+fn measure<F: Family>(what: &Forward) -> Result<ForwardReport, String> {
     let cores = core_affinity::get_core_ids().unwrap_or_default();
     let workers = what.workers.max(1);
     if workers > 1 && cores.len() < workers {
@@ -154,7 +153,7 @@ fn measure<F: Mapped>(what: &Forward) -> Result<ForwardReport, String> {
 
 /// A worker and its frames in memory, its sessions open, ready to go.
 #[derive(Debug)]
-pub struct Lane<F: Mapped> {
+pub struct Lane<F: Family> {
     rig: Rig<F, Replay>,
     floor: Floor<F>,
 }
@@ -172,13 +171,13 @@ struct Laps {
     replacing: Option<Replacing>,
 }
 
-impl<F: Mapped> Lane<F> {
+impl<F: Family> Lane<F> {
     /// Opens the sessions, and looks at a sample of what the worker sends.
     ///
     /// # Errors
     /// In words.
     pub fn prepare(what: &Forward) -> Result<Self, String> {
-        let port = Replay::new(BUFFERS, what.burst);
+        let port = Replay::new(BUFFERS, what.burst).map_err(|error| error.to_string())?;
         let mut rig = Rig::<F, _>::new(Shape::new(what), vec![port], vec![facts(PortId(0), OURS, false)])
             .map_err(|error| error.to_string())?;
         let steady = rig.establish();
@@ -249,7 +248,7 @@ impl<F: Mapped> Lane<F> {
     }
 }
 
-fn report<F: Mapped>(what: &Forward, laps: &[Laps]) -> ForwardReport {
+fn report<F: Family>(what: &Forward, laps: &[Laps]) -> ForwardReport {
     let tsc_hz = super::tsc_hz();
     let workers = laps.len() as f64;
     let rates = |seconds: fn(&Laps) -> &Vec<f64>, round: usize| -> f64 {

@@ -10,8 +10,8 @@ use super::{
     wire::{Fate, Offered, Wire},
 };
 use crate::{
-    packet::{V4, V6},
-    plane::{Counter, Mapped, Tally},
+    packet::{Family, V4, V6},
+    plane::{Counter, Tally},
     port::PortFacts,
     types::{DropReason, Duration, Instant, PortId, Protocol},
 };
@@ -109,7 +109,7 @@ pub fn load(what: &Load) -> Result<LoadReport, String> {
     }
 }
 
-fn measure<F: Mapped>(what: &Load) -> Result<LoadReport, String> {
+fn measure<F: Family>(what: &Load) -> Result<LoadReport, String> {
     let tsc_hz = super::tsc_hz();
     let mut bench = Bench::<F>::prepare(what, tsc_hz)?;
     bench.run(Offered::SATURATED, what.seconds / 4.0);
@@ -133,7 +133,7 @@ fn measure<F: Mapped>(what: &Load) -> Result<LoadReport, String> {
     Ok(LoadReport { capacity_mpps: median(&capacities) / 1e6, loads, tsc_hz })
 }
 
-struct Bench<F: Mapped> {
+struct Bench<F: Family> {
     rig: Rig<F, Wire<F>>,
     tsc_hz: f64,
     /// When the port went live.
@@ -151,7 +151,7 @@ struct Ran {
     stolen: f64,
 }
 
-impl<F: Mapped> Bench<F> {
+impl<F: Family> Bench<F> {
     fn prepare(what: &Load, tsc_hz: f64) -> Result<Self, String> {
         let shape = Shape {
             flows: what.flows.max(1),
@@ -164,7 +164,8 @@ impl<F: Mapped> Bench<F> {
         let extras =
             Extras { capacity: Some(shape.capacity() + ROOM), opening_ms: OPENING_MS, ..Extras::default() };
         let facts = vec![PortFacts { rx_descriptors: DESCRIPTORS, ..facts(PortId(0), OURS, false) }];
-        let mut rig = Rig::<F, _>::with(shape, vec![Wire::new(shape)], facts, extras)
+        let mut rig = Wire::new(shape)
+            .and_then(|wire| Rig::<F, _>::with(shape, vec![wire], facts, extras))
             .map_err(|error| error.to_string())?;
         let steady = rig.establish();
         rig.worker.ports_mut()[0].go_live(steady, tsc_hz)?;

@@ -12,8 +12,8 @@ use crate::{
         Device, Eal, EalOptions, Host, Mbuf, Nic, OpenOptions, Pool, PoolOptions, Queue, cycles,
         reserve_command,
     },
-    packet::{V4, V6},
-    plane::{Counter, Mapped},
+    packet::{Family, V4, V6},
+    plane::Counter,
     port::{BURST, Burst, Packet, Port, PortFacts},
     types::{Duration, PortId},
 };
@@ -127,7 +127,7 @@ pub fn forward_on_ports(what: &Forward, devices: &[&str], core: u16) -> Result<F
     }
 }
 
-fn measure<F: Mapped>(what: &Forward, devices: &[&str], core: u16) -> Result<ForwardReport, String> {
+fn measure<F: Family>(what: &Forward, devices: &[&str], core: u16) -> Result<ForwardReport, String> {
     let shape = Shape::new(what);
     let packets = shape.flows as u32 + SPARE_PACKETS;
     let (eal, hugepages) = start(u64::from(packets), core)?;
@@ -191,7 +191,7 @@ pub(super) fn open_device(eal: &Eal, pool: &Pool, device: &str) -> Result<(Nic, 
     Ok((opened.nic, queue))
 }
 
-struct Bench<F: Mapped> {
+struct Bench<F: Family> {
     rig: Rig<F, Primed>,
 }
 
@@ -223,7 +223,7 @@ fn together(pieces: &[Lap]) -> Lap {
     undisturbed(pieces, Lap::cycles).fold(Lap::default(), Lap::and)
 }
 
-impl<F: Mapped> Bench<F> {
+impl<F: Family> Bench<F> {
     fn run(&mut self, what: &Forward) -> Result<ForwardReport, String> {
         let tsc_hz = super::tsc_hz();
         let length = match what.vip {

@@ -8,12 +8,7 @@ use super::{
     services::Services,
     spread::Spread,
 };
-use crate::{
-    plane::{Mapped, Reader},
-    port::BATCH,
-    service::ServiceTable,
-    types::Duration,
-};
+use crate::{packet::Family, plane::Reader, port::BATCH, service::ServiceTable, types::Duration};
 use serde::Serialize;
 use std::{
     sync::{
@@ -79,7 +74,7 @@ impl Lap {
 }
 
 /// Runs it for so many seconds.
-pub(super) fn replacing<F: Mapped>(
+pub(super) fn replacing<F: Family>(
     rig: &mut Rig<F, Replay>,
     services: &mut Services<F>,
     seconds: f64,
@@ -126,7 +121,7 @@ pub(super) fn replacing<F: Mapped>(
 }
 
 /// Forwards for so many ticks.
-fn lap<F: Mapped>(
+fn lap<F: Family>(
     rig: &mut Rig<F, Replay>,
     slice: u64,
     long: u64,

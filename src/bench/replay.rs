@@ -3,55 +3,51 @@
 
 use super::deck::{Dealer, Deck, Line};
 use crate::{
+    plane::zeroed,
     port::{BURST, Burst, Checksum, Packet, Port},
     types::Instant,
 };
+use bytemuck::Zeroable;
+use std::io;
 
-/// Bytes before a frame.
-const HEADROOM: usize = 64;
-/// Room for a frame.
-const ROOM: usize = 1600;
+/// Lines before a frame.
+const HEADROOM: usize = 1;
+/// Lines for a frame.
+const ROOM: usize = 25;
 
-const _: () = assert!(
-    HEADROOM.is_multiple_of(size_of::<Line>()) && ROOM.is_multiple_of(size_of::<Line>()),
-    "whole cache lines"
-);
-
-/// A packet of a [`Replay`] port.
-#[derive(Debug)]
-#[repr(align(64))]
+/// A packet of a [`Replay`] port, in memory as DPDK's pools have it: on huge pages where there are any.
+#[derive(Debug, Zeroable)]
+#[repr(C, align(64))]
 pub(super) struct Frame {
-    bytes: [u8; HEADROOM + ROOM],
+    lines: [Line; HEADROOM + ROOM],
     start: u16,
     end: u16,
     /// What the port wants to know of it when it comes back.
     pub(super) stamp: u64,
 }
 
-impl Frame {
-    fn empty() -> Box<Self> {
-        Box::new(Self { bytes: [0; HEADROOM + ROOM], start: HEADROOM as u16, end: HEADROOM as u16, stamp: 0 })
-    }
+/// A frame that is somebody's. One that is dropped is gone.
+pub(super) type Buffer = &'static mut Frame;
 
+impl Frame {
     /// Copies a frame of `length` bytes in, in whole lines.
     #[inline(always)]
     pub(super) fn fill(&mut self, lines: &[Line], length: usize) {
-        let body = &mut self.bytes.as_chunks_mut().0[HEADROOM / size_of::<Line>()..][..lines.len()];
-        body.copy_from_slice(lines);
-        self.start = HEADROOM as u16;
-        self.end = (HEADROOM + length) as u16;
+        self.lines[HEADROOM..][..lines.len()].copy_from_slice(lines);
+        self.start = (HEADROOM * size_of::<Line>()) as u16;
+        self.end = self.start + length as u16;
     }
 }
 
-impl Packet for Box<Frame> {
+impl Packet for Buffer {
     #[inline(always)]
     fn data(&self) -> &[u8] {
-        &self.bytes[usize::from(self.start)..usize::from(self.end)]
+        &self.lines.as_flattened()[usize::from(self.start)..usize::from(self.end)]
     }
 
     #[inline(always)]
     fn data_mut(&mut self) -> &mut [u8] {
-        &mut self.bytes[usize::from(self.start)..usize::from(self.end)]
+        &mut self.lines.as_flattened_mut()[usize::from(self.start)..usize::from(self.end)]
     }
 
     #[inline]
@@ -60,7 +56,7 @@ impl Packet for Box<Frame> {
     }
 
     fn resize(&mut self, length: usize) -> bool {
-        let fits = usize::from(self.start) + length <= self.bytes.len();
+        let fits = usize::from(self.start) + length <= size_of_val(&self.lines);
         if fits {
             self.end = self.start + length as u16;
         }
@@ -95,19 +91,19 @@ impl Packet for Box<Frame> {
 /// Free buffers, first in, first out: one that is taken has left the first-level cache.
 #[derive(Debug)]
 struct Free {
-    frames: Box<[Option<Box<Frame>>]>,
+    frames: Box<[Option<Buffer>]>,
     taken: usize,
     given: usize,
 }
 
 impl Free {
-    fn new(buffers: usize) -> Self {
+    fn new(buffers: usize) -> io::Result<Self> {
         let count = buffers.next_power_of_two();
-        Self { frames: (0..count).map(|_| Some(Frame::empty())).collect(), taken: 0, given: count }
+        Ok(Self { frames: zeroed(count)?.iter_mut().map(Some).collect(), taken: 0, given: count })
     }
 
     #[inline]
-    fn take(&mut self) -> Option<Box<Frame>> {
+    fn take(&mut self) -> Option<Buffer> {
         let place = self.taken & (self.frames.len() - 1);
         let frame = self.frames[place].take()?;
         self.taken += 1;
@@ -115,7 +111,7 @@ impl Free {
     }
 
     #[inline]
-    fn give(&mut self, frame: Box<Frame>) {
+    fn give(&mut self, frame: Buffer) {
         let place = self.given & (self.frames.len() - 1);
         self.frames[place] = Some(frame);
         self.given += 1;
@@ -132,12 +128,12 @@ pub(super) struct Replay {
 }
 
 impl Replay {
-    pub(super) fn new(buffers: usize, burst: usize) -> Self {
-        Self { deck: Deck::default(), free: Free::new(buffers), burst }
+    pub(super) fn new(buffers: usize, burst: usize) -> io::Result<Self> {
+        Ok(Self { deck: Deck::default(), free: Free::new(buffers)?, burst })
     }
 
     /// Takes a buffer back that was not sent.
-    pub(super) fn give(&mut self, frame: Box<Frame>) {
+    pub(super) fn give(&mut self, frame: Buffer) {
         self.free.give(frame);
     }
 }
@@ -149,16 +145,16 @@ impl Dealer for Replay {
 }
 
 impl Port for Replay {
-    type Packet = Box<Frame>;
+    type Packet = Buffer;
 
     // Also where it is called from two places: the worker's code around it is what is counted.
     #[inline(always)]
-    fn receive(&mut self, burst: &mut Burst<Box<Frame>>) -> usize {
+    fn receive(&mut self, burst: &mut Burst<Buffer>) -> usize {
         let length = self.deck.length();
         let room = self.burst.saturating_sub(burst.len()).min(BURST);
         let wanted = room.min(usize::try_from(self.deck.remaining).unwrap_or(room));
         for count in 0..wanted {
-            let Some(mut frame) = self.free.take() else { return count };
+            let Some(frame) = self.free.take() else { return count };
             frame.fill(self.deck.deal(), length);
             burst.push(frame);
         }
@@ -166,7 +162,7 @@ impl Port for Replay {
     }
 
     #[inline]
-    fn transmit(&mut self, burst: &mut Burst<Box<Frame>>) -> usize {
+    fn transmit(&mut self, burst: &mut Burst<Buffer>) -> usize {
         let sent = burst.len();
         self.deck.taken += sent as u64;
         if self.deck.records() {
@@ -176,7 +172,7 @@ impl Port for Replay {
         sent
     }
 
-    fn allocate(&mut self) -> Option<Box<Frame>> {
+    fn allocate(&mut self) -> Option<Buffer> {
         self.free.take()
     }
 }

@@ -9,8 +9,8 @@ use super::{
 use crate::{
     packet::{Family, HashKey, Steering, Tuple, V4, V6},
     plane::{
-        BackendCounters, Counters, Examined, HaState, Mapped, NextHop, NextHops, Ownership, Publisher, Relay,
-        Route, Routes,
+        BackendCounters, Counters, Examined, HaState, NextHop, NextHops, Ownership, Publisher, Relay, Route,
+        Routes, session_memory,
     },
     port::PortFacts,
     session::{Bucket, LocalAddresses, Session, Storage, Timeouts},
@@ -212,7 +212,7 @@ fn routes<F: Family>(ports: usize) -> (Routes, NextHops) {
     (Routes::new(routes.map(|((to, port), via)| Route { to, port, via: Some(via) }).collect()), hops)
 }
 
-impl<F: Mapped, P: Dealer> Rig<F, P> {
+impl<F: Family, P: Dealer> Rig<F, P> {
     /// On ports of which `facts` tells; the first is the clients', the last the backends'.
     pub(super) fn new(shape: Shape, ports: Vec<P>, facts: Vec<PortFacts>) -> io::Result<Self> {
         Self::with(shape, ports, facts, Extras::default())
@@ -242,8 +242,8 @@ impl<F: Mapped, P: Dealer> Rig<F, P> {
                 .into_iter()
                 .map(|facts| PortSettings { facts, kernel_interface: false, virtual_macs: Vec::new() })
                 .collect(),
-            v4: V4::session_memory(v4)?,
-            v6: V6::session_memory(v6)?,
+            v4: session_memory(v4)?,
+            v6: session_memory(v6)?,
             key: KEY,
             next_hops: Arc::new(next_hops),
             ownership,
@@ -413,7 +413,7 @@ mod tests {
     #[test]
     fn sessions_are_not_visited_in_the_order_in_which_they_lie() {
         let shape = Shape::new(&Forward { flows: 1000, ..Forward::default() });
-        let ports = (vec![Replay::new(4096, 64)], vec![facts(PortId(0), OURS, false)]);
+        let ports = (vec![Replay::new(4096, 64).unwrap()], vec![facts(PortId(0), OURS, false)]);
         let mut rig = Rig::<crate::packet::V4, _>::new(shape, ports.0, ports.1).unwrap();
         let steady = rig.establish();
         // Sessions lie in the order of their clients' ports.

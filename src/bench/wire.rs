@@ -8,7 +8,7 @@ use super::{
     deck::{Dealer, Deck, Templates},
     frames::{append, flags},
     load::DESCRIPTORS,
-    replay::{Frame, Replay},
+    replay::{Buffer, Replay},
     rig::{NEIGHBOR, OURS, Shape},
 };
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
     types::Instant,
 };
 use hdrhistogram::Histogram;
-use std::{cell::RefCell, collections::VecDeque, marker::PhantomData, mem};
+use std::{cell::RefCell, collections::VecDeque, io, marker::PhantomData, mem};
 
 /// Longer than a turn takes; then somebody else had the core.
 const STOLEN_S: f64 = 50e-6;
@@ -86,12 +86,12 @@ impl Random {
 
 thread_local! {
     /// Buffers of packets that were dropped: what a mempool's cache of its core is to a NIC's.
-    static DROPPED: RefCell<VecDeque<Box<Frame>>> = const { RefCell::new(VecDeque::new()) };
+    static DROPPED: RefCell<VecDeque<Buffer>> = const { RefCell::new(VecDeque::new()) };
 }
 
 /// A packet of a [`Wire`]. Dropping it costs what dropping a NIC's costs, not a way through the heap.
 #[derive(Debug)]
-pub(super) struct Lent(Option<Box<Frame>>);
+pub(super) struct Lent(Option<Buffer>);
 
 impl Drop for Lent {
     #[inline]
@@ -175,9 +175,9 @@ pub(super) struct Wire<F: Family> {
 const NEW: u64 = 1 << 63;
 
 impl<F: Family> Wire<F> {
-    pub(super) fn new(shape: Shape) -> Self {
-        let replay = Replay::new(4 * usize::from(DESCRIPTORS), BURST);
-        Self { replay, live: None, shape, clock: quanta::Clock::new(), family: PhantomData }
+    pub(super) fn new(shape: Shape) -> io::Result<Self> {
+        let replay = Replay::new(4 * usize::from(DESCRIPTORS), BURST)?;
+        Ok(Self { replay, live: None, shape, clock: quanta::Clock::new(), family: PhantomData })
     }
 
     /// From now on packets of `steady` arrive, when [`Self::begin`] says how many.
@@ -254,11 +254,11 @@ impl Live {
     }
 
     /// Everything that has arrived until `now` is in the queue, or lost.
-    fn arrive<F: Family>(&mut self, now: u64, shape: &Shape, mut empty: impl FnMut() -> Option<Box<Frame>>) {
+    fn arrive<F: Family>(&mut self, now: u64, shape: &Shape, mut empty: impl FnMut() -> Option<Buffer>) {
         let room = usize::from(DESCRIPTORS);
         while self.saturated && self.queue.len() < room {
             self.known.fate.offered += 1;
-            let Some(mut frame) = empty() else { return };
+            let Some(frame) = empty() else { return };
             let length = self.deck.length();
             frame.fill(self.deck.deal(), length);
             frame.stamp = now;
@@ -272,7 +272,7 @@ impl Live {
             kind.step(&mut self.random);
             kind.fate.offered += 1;
             let frame = if self.queue.len() < room { empty() } else { None };
-            let Some(mut frame) = frame else {
+            let Some(frame) = frame else {
                 kind.fate.lost += 1;
                 continue;
             };
@@ -330,7 +330,7 @@ impl<F: Family> Port for Wire<F> {
 
     fn transmit(&mut self, burst: &mut Burst<Lent>) -> usize {
         let begun = self.clock.raw();
-        let mut frames: Burst<Box<Frame>> =
+        let mut frames: Burst<Buffer> =
             mem::take(burst).into_iter().filter_map(|mut lent| lent.0.take()).collect();
         let Some(live) = &mut self.live else { return self.replay.transmit(&mut frames) };
         let now = live.settle(begun);

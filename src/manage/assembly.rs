@@ -15,8 +15,8 @@ use crate::{
     },
     packet::{HashKey, V4, V6},
     plane::{
-        BackendCounters, Counters, Examined, Histogram, Links, Mapped, NextHops, Ownership, ProbePorts,
-        Publisher, Relay, Route, Routes,
+        BackendCounters, Counters, Examined, Histogram, Links, NextHops, Ownership, ProbePorts, Publisher,
+        Relay, Route, Routes, session_memory,
     },
     port::{Port, PortFacts},
     service::BuildError,
@@ -406,8 +406,8 @@ fn settings(
     Ok(Settings {
         worker,
         ports: ports.collect(),
-        v4: V4::session_memory(room(local_addresses.has::<V4>())).map_err(memory)?,
-        v6: V6::session_memory(room(local_addresses.has::<V6>())).map_err(memory)?,
+        v4: session_memory(room(local_addresses.has::<V4>())).map_err(memory)?,
+        v6: session_memory(room(local_addresses.has::<V6>())).map_err(memory)?,
         key,
         next_hops: Arc::clone(plane.next_hops),
         ownership: Arc::clone(plane.ownership),

@@ -1,6 +1,8 @@
 //! The Internet checksum (RFC 1071) and its incremental form (RFC 1624), on 16-bit words in native byte order:
 //! the sum of byte-swapped words is the byte-swapped sum, so wire order needs no turning.
 
+use bytemuck::Zeroable;
+
 /// Folds a sum of 16-bit words to 16 bits, end-around carries included.
 #[inline]
 pub const fn fold(sum: u32) -> u16 {
@@ -47,7 +49,7 @@ pub(super) const fn sums_up([first, second]: [u64; 2], last: u32) -> bool {
 }
 
 /// What changing some words does to every checksum that covers them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Zeroable)]
 pub struct Difference(u16);
 
 impl Difference {

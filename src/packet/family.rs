@@ -4,10 +4,11 @@ use super::{
     checksum::fold,
     flow::{self, Exception, Flow},
 };
+use bytemuck::Zeroable;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Source and destination port as they lie in the packet: four bytes, read in native order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Zeroable)]
 #[repr(transparent)]
 pub struct Ports(u32);
 

@@ -1,33 +1,18 @@
-//! Memory for session tables, on huge pages where there are any, and touched before the first packet; and cache lines
+//! Memory for tables and pools, on huge pages where there are any, and touched before the first packet; and cache lines
 //! asked for before they are needed.
 //!
-//! The one file outside `dpdk` with unsafe code. It views zeroed pages as table entries: a mapping is made for one
-//! table, leaked, and never unmapped, so the exclusive reference to it may live as long as the process. And it has the
-//! instructions that ask for a line, which the standard library does not have.
+//! The one file outside `dpdk` with unsafe code. It views zeroed pages as values for which that is valid: a mapping is
+//! made for one of them, leaked, and never unmapped, so the exclusive reference to it may live as long as the process. And
+//! it has the instructions that ask for a line, which the standard library does not have.
 
 #![allow(unsafe_code, reason = "the standard library has neither huge pages nor prefetches")]
 
-use crate::{
-    packet::{Family, V4, V6},
-    session::{Bucket, Session, Storage},
-};
+use crate::{packet::Family, session::Storage};
+use bytemuck::Zeroable;
 use memmap2::{Advice, MmapMut, MmapOptions};
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
 use std::{arch::asm, io};
-
-/// Types for which all bytes zero is a valid value, aligned to no more than a page.
-///
-/// # Safety
-/// Whoever implements it has looked at every field.
-unsafe trait Zeroed: Copy {}
-
-// SAFETY: integers only.
-unsafe impl Zeroed for Bucket {}
-// SAFETY: integers, wrappers of integers, and `State`, of which 0 is `Opening`.
-unsafe impl Zeroed for Session<V4> {}
-// SAFETY: as for V4.
-unsafe impl Zeroed for Session<V6> {}
 
 const PAGE: usize = 4096;
 
@@ -45,7 +30,11 @@ fn map(bytes: usize) -> io::Result<MmapMut> {
     Ok(map)
 }
 
-fn zeroed<T: Zeroed>(count: usize) -> io::Result<&'static mut [T]> {
+/// So many values of all zeros, present; never given back.
+///
+/// # Errors
+/// The operating system's, when there is not so much memory.
+pub fn zeroed<T: Zeroable>(count: usize) -> io::Result<&'static mut [T]> {
     const { assert!(align_of::<T>() <= PAGE) };
     let bytes = count.checked_mul(size_of::<T>()).ok_or(io::ErrorKind::OutOfMemory)?;
     let map = Box::leak(Box::new(map(bytes.max(1))?));
@@ -55,25 +44,12 @@ fn zeroed<T: Zeroed>(count: usize) -> io::Result<&'static mut [T]> {
     Ok(unsafe { std::slice::from_raw_parts_mut(start, count) })
 }
 
-/// A family whose tables live in mapped memory.
-pub trait Mapped: Family {
-    /// Memory for a table of so many sessions, zeroed and present.
-    ///
-    /// # Errors
-    /// The operating system's, when there is not so much memory.
-    fn session_memory(sessions: usize) -> io::Result<Storage<Self>>;
-}
-
-impl Mapped for V4 {
-    fn session_memory(sessions: usize) -> io::Result<Storage<Self>> {
-        Ok(Storage { buckets: zeroed(Storage::<Self>::buckets_for(sessions))?, sessions: zeroed(sessions)? })
-    }
-}
-
-impl Mapped for V6 {
-    fn session_memory(sessions: usize) -> io::Result<Storage<Self>> {
-        Ok(Storage { buckets: zeroed(Storage::<Self>::buckets_for(sessions))?, sessions: zeroed(sessions)? })
-    }
+/// Memory for a table of so many sessions.
+///
+/// # Errors
+/// As [`zeroed`].
+pub fn session_memory<F: Family>(sessions: usize) -> io::Result<Storage<F>> {
+    Ok(Storage { buckets: zeroed(Storage::<F>::buckets_for(sessions))?, sessions: zeroed(sessions)? })
 }
 
 /// Bytes of a cache line.
@@ -118,6 +94,10 @@ pub(super) fn prefetch_to_write(address: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        packet::{V4, V6},
+        session::Session,
+    };
 
     #[test]
     fn asking_for_lines_changes_nothing() {
@@ -130,12 +110,12 @@ mod tests {
 
     #[test]
     fn memory_is_zero_and_all_of_it_can_be_written() {
-        let Storage { buckets, sessions } = V6::session_memory(10_000).unwrap();
+        let Storage { buckets, sessions } = session_memory::<V6>(10_000).unwrap();
         assert_eq!(sessions.len(), 10_000);
         assert!(sessions.iter().all(Session::is_free));
         let last = sessions.len() - 1;
         sessions[last].bytes = 7;
         assert_eq!(buckets.len(), Storage::<V6>::buckets_for(10_000));
-        assert_eq!(V4::session_memory(0).unwrap().sessions.len(), 0);
+        assert_eq!(session_memory::<V4>(0).unwrap().sessions.len(), 0);
     }
 }

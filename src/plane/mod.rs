@@ -26,7 +26,7 @@ pub use counters::{BackendCounters, Counter, Counters, Tally};
 pub use examined::{Examined, Queue};
 pub use histogram::{Distribution, Histogram};
 pub use links::Links;
-pub use memory::{Mapped, prefetch_nearby};
+pub use memory::{prefetch_nearby, session_memory, zeroed};
 pub use next_hops::{NextHop, NextHops};
 pub use ownership::Ownership;
 pub use pins::{Hop, Pins};

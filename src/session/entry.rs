@@ -4,6 +4,7 @@ use crate::{
     packet::{Difference, Family, Ports, Tuple},
     types::{BackendId, InstanceId, NextHopId, Protocol, ServiceId, SessionState as State},
 };
+use bytemuck::Zeroable;
 
 /// Which way a packet goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +34,8 @@ impl Direction {
 }
 
 /// A session. All zero is a free entry.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Zeroable)]
+#[zeroable(bound = "")]
 #[repr(C, align(64))]
 pub struct Session<F: Family> {
     addresses: [F::Pair; 2],
@@ -120,24 +122,7 @@ impl<F: Family> Session<F> {
 
     /// A free entry.
     pub(super) fn free() -> Self {
-        Self {
-            addresses: [F::Pair::default(); 2],
-            ports: [Ports::default(); 2],
-            bytes: 0,
-            packets: 0,
-            last_seen_ms: 0,
-            backend: 0,
-            service: 0,
-            told: 0,
-            mark: 0,
-            next_hops: [0; 2],
-            address_difference: Difference::NONE,
-            transport_difference: Difference::NONE,
-            protocol: 0,
-            state: State::Opening,
-            instance: 0,
-            reserved: 0,
-        }
+        Self::zeroed()
     }
 
     /// Whether the entry holds no session.

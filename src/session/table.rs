@@ -15,6 +15,7 @@ use crate::{
     types::Protocol,
 };
 use arrayvec::ArrayVec;
+use bytemuck::Zeroable;
 use prefetch_index::prefetch_index;
 use wide::u8x16;
 
@@ -39,7 +40,7 @@ const MOST: usize = (u32::MAX >> NUMBER_SHIFT) as usize;
 const AGED_TOGETHER: usize = 32;
 
 /// A bucket. All zero is empty.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Zeroable)]
 #[repr(C, align(64))]
 pub struct Bucket {
     /// A byte of each way's tag, 0 if it is free; behind them, so that all is one load, how many entries have their home
@@ -101,7 +102,7 @@ impl Bucket {
 }
 
 /// A session's number, the direction of the tuple that led to it, and four bits of that tuple's hash.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Zeroable)]
 pub struct Reference(u32);
 
 impl Reference {

@@ -1,10 +1,11 @@
 //! How far a session has come: a word of the session table, of lists, and of the stream between two nodes.
 
+use bytemuck::Zeroable;
 use std::str::FromStr;
 
 /// How far a session has come. TCP has all states; UDP and SCTP are `Opening` until the first reply,
 /// `Established` then, and SCTP `Closed` after its end. The value is the one on the wire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Zeroable)]
 #[repr(u8)]
 pub enum SessionState {
     /// Seen from the client only.
