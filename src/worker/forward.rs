@@ -14,8 +14,8 @@ use crate::{
 };
 
 /// Forwards a packet as nearly all are: of a session that this node serves and that it leaves as it is, to a known next hop,
-/// by a port that takes it whole and in the VLAN it came in. Rewrites it and counts it; the port it leaves by. `None`:
-/// there is more to do, and nothing has been.
+/// by a port that takes it whole. Rewrites it and counts it; the port it leaves by. `None`: there is more to do, and nothing
+/// has been.
 #[inline(always)]
 pub(super) fn pass<F: WorkerFamily, P: Packet>(
     session: &mut Session<F>,
@@ -28,11 +28,28 @@ pub(super) fn pass<F: WorkerFamily, P: Packet>(
     context.serves(session.instance()).ok()?;
     let hop = context.next_hops.get(session.next_hop(direction))?;
     let outside = context.port(hop.port)?;
-    let nothing_more = is_steady(session.state, direction, flow.signal)
-        && flow.length <= outside.mtu
-        && from.port.vlan == outside.vlan;
-    nothing_more.then(|| {
-        translate(session, direction, flow, F::HEADER, context, packet, (outside, hop.mac));
+    if !is_steady(session.state, direction, flow.signal) || flow.length > outside.mtu {
+        return None;
+    }
+    if from.port.vlan != outside.vlan {
+        return pass_between_vlans(session, direction, flow, context, packet, (from.port, outside, hop.mac));
+    }
+    translate(session, direction, flow, F::HEADER, context, packet, (outside, hop.mac));
+    Some(outside.id)
+}
+
+/// The end of [`pass`] where the frame gets another tag. A function of its own, so that nothing is kept for it elsewhere.
+#[inline(never)]
+fn pass_between_vlans<F: WorkerFamily, P: Packet>(
+    session: &mut Session<F>,
+    direction: Direction,
+    flow: &Flow<F>,
+    context: &Context,
+    packet: &mut P,
+    (inside, outside, to): (&CorePort, &CorePort, Mac),
+) -> Option<PortId> {
+    retag(packet, inside, outside).then(|| {
+        translate(session, direction, flow, F::HEADER, context, packet, (outside, to));
         outside.id
     })
 }
