@@ -1,6 +1,6 @@
 //! A burst through the worker, in three rounds, so that no packet waits for memory alone: parse each and ask for
-//! its bucket; find each candidate and ask for its session; then decide each, in the order they came, and let it
-//! go.
+//! its bucket; find each candidate and ask for its session; then let each pass, in the order they came, or decide
+//! what else becomes of it.
 
 use super::{
     Worker,
@@ -52,7 +52,7 @@ pub(super) struct Sought<F: Family> {
 }
 
 impl<P: Port> Worker<P> {
-    /// Every packet of `burst`, which came by `port`, gets its verdict, and the verdict is carried out.
+    /// Every packet of `burst`, which came by `port`, passes, or gets a verdict, which is carried out.
     pub(super) fn process(&mut self, burst: &mut Burst<P::Packet>, port: PortId, arrival: Arrival) {
         let Core { sessions, context, .. } = &mut self.core;
         let views = Views { services: self.services.load(), routes: self.routes.load() };
