@@ -53,9 +53,6 @@ pub(super) const fn sums_up([first, second]: [u64; 2], last: u32) -> bool {
 pub struct Difference(u16);
 
 impl Difference {
-    /// Nothing changed.
-    pub const NONE: Self = Self(0);
-
     /// From `old` to `new`, each a sum of 16-bit words as [`sum`] or [`fold`] gives it.
     #[inline]
     pub const fn between(old: u16, new: u16) -> Self {

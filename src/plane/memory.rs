@@ -30,7 +30,7 @@ fn map(bytes: usize) -> io::Result<MmapMut> {
     Ok(map)
 }
 
-/// So many values of all zeros, present; never given back.
+/// So many values of all zeros, present; never given back. Any thread, but not while packets wait: the kernel is asked.
 ///
 /// # Errors
 /// The operating system's, when there is not so much memory.
