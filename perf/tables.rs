@@ -4,10 +4,11 @@
 //!
 //! `make tables`, or `cargo bench --no-default-features --bench tables -- SLOTS...`
 
+use arrayvec::ArrayVec;
 use hitless::{
     packet::{HashKey, Tuple, V4},
     plane::prefetch_nearby,
-    session::{Bucket, Session, Storage, Table, WAYS},
+    session::{Bucket, Reference, Session, Storage, Table, WAYS},
     types::{BackendId, InstanceId, Protocol, ServiceId},
 };
 use prefetch_index::prefetch_index;
@@ -84,7 +85,16 @@ impl Contender for Ours {
     fn look_up(&mut self, tuples: &[Tuple<V4>; BATCH]) -> usize {
         let hashes = tuples.map(|tuple| self.0.hash(&tuple, Protocol::Udp));
         hashes.iter().for_each(|&hash| self.0.prefetch(hash));
-        let candidates = hashes.map(|hash| self.0.candidate(hash));
+        let mut candidates = hashes.map(|hash| self.0.candidate(hash));
+        let mut spilled = ArrayVec::<usize, BATCH>::new();
+        for (at, candidate) in candidates.iter().enumerate() {
+            if *candidate == Reference::NONE && self.0.prefetch_second(hashes[at]) {
+                spilled.push(at);
+            }
+        }
+        for at in spilled {
+            candidates[at] = self.0.second_candidate(hashes[at]);
+        }
         candidates.iter().filter_map(|&candidate| self.0.at(candidate)).for_each(prefetch_nearby);
         let mut found = 0;
         for ((tuple, hash), candidate) in tuples.iter().zip(hashes).zip(candidates) {

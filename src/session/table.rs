@@ -23,7 +23,7 @@ use wide::u8x16;
 pub const WAYS: usize = 12;
 
 /// Buckets are made for so many entries in use: few enough that few spill.
-const LOAD: usize = 8;
+const LOAD: usize = 9;
 
 /// Tags, and a count.
 const HEAD: usize = WAYS + size_of::<u32>();
@@ -182,22 +182,22 @@ struct Places {
     tag: Tag,
 }
 
-/// Bits of a hash that the choice of the home bucket has next to no part in; 11 of them are kept.
+/// Bits of a hash that the choice of the home bucket has next to no part in; nearly 12 of them are kept.
 #[derive(Clone, Copy)]
 struct Tag(u64);
 
 impl Tag {
     /// Never 0.
     #[inline]
-    const fn byte(self) -> u8 {
-        (self.0 >> 32) as u8 | 1
+    fn byte(self) -> u8 {
+        ((self.0 >> 32) as u8).max(1)
     }
 
     /// The same sixteen times: picked out of the hash where it stands.
     #[inline]
     fn bytes(self) -> u8x16 {
         let hash: u8x16 = bytemuck::cast([self.0.to_le(), 0]);
-        hash.shuffle(u8x16::splat(4)) | u8x16::ONE
+        hash.shuffle(u8x16::splat(4)).max(u8x16::ONE)
     }
 
     /// Its lowest [`TAG_BITS`] are kept.
@@ -271,16 +271,24 @@ impl<F: Family> Table<F> {
     }
 
     /// Step 2: the session the home bucket points to, whose lines the caller asks for ([`Self::at`]); or
-    /// [`Reference::NONE`], and the second bucket is asked for.
+    /// [`Reference::NONE`].
     #[inline]
     pub fn candidate(&self, hash: u64) -> Reference {
-        let bucket = &self.buckets[self.home(hash)];
-        bucket.candidates(Tag(hash)).next().unwrap_or_else(|| {
-            if bucket.spilled() > 0 {
-                prefetch_index(&*self.buckets, self.places(hash).second);
-            }
-            Reference::NONE
-        })
+        self.buckets[self.home(hash)].candidates(Tag(hash)).next().unwrap_or(Reference::NONE)
+    }
+
+    /// Step 2 without a candidate: whether it may be in the second bucket, which is asked for.
+    pub fn prefetch_second(&self, hash: u64) -> bool {
+        let spilled = self.buckets[self.home(hash)].spilled() > 0;
+        if spilled {
+            prefetch_index(&*self.buckets, self.places(hash).second);
+        }
+        spilled
+    }
+
+    /// Step 2 again, of those: what the second bucket points to.
+    pub fn second_candidate(&self, hash: u64) -> Reference {
+        self.buckets[self.places(hash).second].candidates(Tag(hash)).next().unwrap_or(Reference::NONE)
     }
 
     /// Where a candidate lies, unread.

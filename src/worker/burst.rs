@@ -1,6 +1,6 @@
 //! A burst through the worker, in three rounds, so that no packet waits for memory alone: parse each and ask for
-//! its bucket; find each candidate and ask for its session; then let each pass, in the order they came, or decide
-//! what else becomes of it.
+//! its bucket; find each candidate, in its second bucket if the first had none, and ask for its session; then let each
+//! pass, in the order they came, or decide what else becomes of it.
 
 use super::{
     Worker,
@@ -18,6 +18,7 @@ use crate::{
     session::{Reference, Table},
     types::{DropReason, Mac, PortId},
 };
+use arrayvec::ArrayVec;
 
 /// As it lies in the frame, read in native order.
 type EtherType = u16;
@@ -76,13 +77,7 @@ impl<P: Port> Worker<P> {
             }
         }
         context.tally.add(Counter::RxBytes, bytes as u64);
-        for stage in &mut *stages {
-            match stage {
-                Stage::V4(sought) => sought.seek(&sessions.v4),
-                Stage::V6(sought) => sought.seek(&sessions.v6),
-                Stage::Aside(_) => {}
-            }
-        }
+        seek(stages, sessions);
         let mut packets = burst.drain(..);
         for stage in &*stages {
             let Some(mut packet) = packets.next() else { break };
@@ -101,6 +96,25 @@ impl<P: Port> Worker<P> {
         }
         context.flush_journal();
         self.exits.request_all(&mut context.wanted);
+    }
+}
+
+/// Round 2 of a burst: each candidate found, and its session asked for.
+#[inline(always)]
+fn seek(stages: &mut [Stage], sessions: &Sessions) {
+    let mut spilled = ArrayVec::<&mut Stage, BATCH>::new();
+    for stage in stages {
+        let found = match stage {
+            Stage::V4(sought) => sought.seek(&sessions.v4),
+            Stage::V6(sought) => sought.seek(&sessions.v6),
+            Stage::Aside(_) => true,
+        };
+        if !found && stage.ask_second(sessions) {
+            spilled.push(stage);
+        }
+    }
+    for stage in &mut spilled {
+        stage.seek_second(sessions);
     }
 }
 
@@ -188,6 +202,26 @@ fn other_payload<'a>(frame: &'a [u8], port: &CorePort) -> Result<(EtherType, &'a
 }
 
 impl Stage {
+    /// Of a packet without a candidate: whether its second bucket may have one, which is asked for.
+    #[inline(never)]
+    fn ask_second(&self, sessions: &Sessions) -> bool {
+        match self {
+            Self::V4(sought) => sessions.v4.prefetch_second(sought.hash),
+            Self::V6(sought) => sessions.v6.prefetch_second(sought.hash),
+            Self::Aside(_) => false,
+        }
+    }
+
+    /// What that bucket has.
+    #[inline(never)]
+    fn seek_second(&mut self, sessions: &Sessions) {
+        match self {
+            Self::V4(sought) => sought.seek_second(&sessions.v4),
+            Self::V6(sought) => sought.seek_second(&sessions.v6),
+            Self::Aside(_) => {}
+        }
+    }
+
     /// What becomes of a packet that did not just pass.
     #[inline(never)]
     fn decide<P: Packet>(
@@ -215,13 +249,23 @@ impl<F: WorkerFamily> Sought<F> {
         Self { flow, hash, candidate: Reference::NONE }
     }
 
-    /// Round 2: find the candidate, ask for its session.
+    /// Round 2: find the candidate, ask for its session. Whether there is one.
     #[inline(always)]
-    fn seek(&mut self, table: &Table<F>) {
+    fn seek(&mut self, table: &Table<F>) -> bool {
         self.candidate = table.candidate(self.hash);
-        if let Some(session) = table.at(self.candidate) {
-            prefetch_nearby(session);
-        }
+        self.ask(table)
+    }
+
+    fn seek_second(&mut self, table: &Table<F>) {
+        self.candidate = table.second_candidate(self.hash);
+        self.ask(table);
+    }
+
+    #[inline(always)]
+    fn ask(&self, table: &Table<F>) -> bool {
+        let session = table.at(self.candidate);
+        session.into_iter().for_each(prefetch_nearby);
+        session.is_some()
     }
 
     /// Round 3 of a packet that changes nothing: it has been rewritten, and leaves by this port.
