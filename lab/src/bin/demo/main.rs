@@ -117,8 +117,7 @@ fn demo() -> Result<()> {
     let asked = watch::now();
     // Refused by the BACKUP, and for a moment while a range of sessions is being compared again. On a busy machine lb2 can be
     // silent for long enough that lb1 is the MASTER by now.
-    let ask =
-        || [&nodes[1], &nodes[0]].into_iter().find_map(|node| Some((node, node.hitless("switchover").ok()?)));
+    let ask = || nodes.iter().rev().find_map(|node| Some((node, node.hitless("switchover").ok()?)));
     let (from, said) = match wait_for(LIMIT, ask) {
         Some(done) => done,
         None => (&nodes[1], nodes[1].hitless("switchover")?),
