@@ -100,6 +100,7 @@ impl Contender for Ours {
         for ((tuple, hash), candidate) in tuples.iter().zip(hashes).zip(candidates) {
             let last_seen = match self.0.confirm(candidate, tuple, Protocol::Udp) {
                 Some(session) => Some(session.last_seen_ms),
+                None if candidate == Reference::NONE => None,
                 None => self
                     .0
                     .find(hash, tuple, Protocol::Udp)
